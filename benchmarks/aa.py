@@ -1,0 +1,261 @@
+"""A/A: one model on one runtime under two names must be reported as "no difference shown".
+
+    python benchmarks/aa.py [--tries 20] [--models gru lstm] [--budget 60] [--output results/aa-YYYY-MM-DD.md]
+
+Beside each campaign, in the same run, the usual method: 300 iterations in one fresh process, then 300 in another.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import networks
+import numpy as np
+import numpy.typing as npt
+import page
+from loops import Loop
+from scipy.stats import binomtest, mannwhitneyu
+
+import whichpu
+from whichpu.models import artefact, inputs
+
+ITERATIONS = 300
+WARM_UP = 10
+ALPHA = 0.05
+USUAL = ("Mann-Whitney", "bootstrap", "median moved over 5 %")
+QUIET_VERDICTS = ("no-difference", "too-small-to-matter")
+ON = ("a=onnxruntime:cpu", "b=onnxruntime:cpu")
+
+
+@dataclass
+class Tally:
+    """What the tries on one model gave. Ratios are b's median latency over a's."""
+
+    model: str
+    verdicts: Counter[str] = field(default_factory=Counter)
+    ratios: list[float] = field(default_factory=list)
+    half_widths: list[float] = field(default_factory=list)
+    rounds: list[int] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+    median_us: list[float] = field(default_factory=list)
+    usual: Counter[str] = field(default_factory=Counter)
+    usual_ratios: list[float] = field(default_factory=list)
+
+    @property
+    def tries(self) -> int:
+        """Campaigns that ended."""
+        return self.verdicts.total()
+
+    @property
+    def passed(self) -> bool:
+        """At least 19 of 20 say "no difference shown"."""
+        return self.tries > 0 and self.verdicts["no-difference"] >= 0.95 * self.tries - 1e-9
+
+
+# ---------------------------------------------------------------- one try
+
+
+def campaign(tally: Tally, path: Path, options: argparse.Namespace, seed: int) -> str:
+    """One campaign with the normal stop rule, entered into ``tally``; returns what to print."""
+    began = time.monotonic()
+    measured = whichpu.measure(path, on=ON, siblings=False, budget_s=options.budget, cpus=options.cpus, seed=seed)
+    seconds = time.monotonic() - began
+    found = measured.compare(baseline="a")[0]
+    tally.verdicts[found.verdict] += 1
+    tally.seconds.append(seconds)
+    if found.ratio is None or found.low is None or found.high is None:
+        return f"{found.verdict}: {found.reason}"
+    tally.ratios.append(found.ratio)
+    tally.half_widths.append((found.high / found.low) ** 0.5 - 1)
+    tally.rounds.append(len(measured.campaign.results[0].readings))
+    tally.median_us.append(1e-3 * (measured.figures[0].median_ns or 0.0))
+    return f"{found.verdict}, ratio {found.ratio:.4f} [{found.low:.4f}, {found.high:.4f}], {found.reason}, {seconds:.0f} s"
+
+
+def usual_pair(tally: Tally, path: Path, data: Path, options: argparse.Namespace, seed: int) -> None:
+    """The usual method once: one fresh process, then another; called different or not, by each rule."""
+    before, after = (_iterations(path, data, options.cpus) for _ in range(2))
+    tally.usual_ratios.append(float(np.median(after) / np.median(before)))
+    tally.usual["pairs"] += 1
+    tally.usual["Mann-Whitney"] += bool(mannwhitneyu(before, after).pvalue < ALPHA)
+    tally.usual["bootstrap"] += bootstrap_differs(before, after, seed)
+    tally.usual["median moved over 5 %"] += abs(np.log(tally.usual_ratios[-1])) > np.log(1.05)
+
+
+def _iterations(path: Path, data: Path, cpus: list[int]) -> npt.NDArray[np.float64]:
+    with Loop(path, data, "naive", cpus=cpus) as loop:
+        loop.run(WARM_UP)
+        return np.asarray(loop.run(ITERATIONS), dtype=np.float64)
+
+
+def bootstrap_differs(
+    before: npt.NDArray[np.float64], after: npt.NDArray[np.float64], seed: int, draws: int = 2_000
+) -> bool:
+    """Does the 95 % percentile interval of the ratio of medians leave out 1?"""
+    generator = np.random.default_rng(seed)
+    above, below = (
+        np.median(sample[generator.integers(0, sample.size, (draws, sample.size))], axis=1) for sample in (after, before)
+    )
+    low, high = np.percentile(above / below, [2.5, 97.5])
+    return not low <= 1 <= high
+
+
+# ---------------------------------------------------------------- all tries
+
+
+def run(names: list[str], folder: Path, options: argparse.Namespace) -> Iterator[Tally]:
+    """All tries, the models taking turns; yields every tally at once, then fills them."""
+    models = [(Tally(Path(name).stem), networks.find(name, folder)) for name in names]
+    yield from (tally for tally, _ in models)
+    data = {tally.model: samples(path, folder / f"{tally.model}.npz", options.seed) for tally, path in models}
+    for number in range(options.tries):
+        for tally, path in models:
+            said = campaign(tally, path, options, options.seed + number)
+            for pair in range(options.pairs):
+                usual_pair(tally, path, data[tally.model], options, options.seed + 1_000 * number + pair)
+            print(f"{tally.model} try {number + 1}/{options.tries}: {said}; usual: {_usual_so_far(tally)}", flush=True)
+
+
+def samples(path: Path, data: Path, seed: int) -> Path:
+    """Random inputs, as a campaign without data makes them, in the file that ``tight_loop.py`` reads."""
+    specs = artefact.load(path, [], None, siblings=False).inputs
+    assert specs is not None
+    arrays = inputs.random(specs, seed)
+    np.savez(data, **{f"input_{index}": array for index, array in enumerate(arrays)})  # type: ignore[arg-type]
+    return data
+
+
+def _usual_so_far(tally: Tally) -> str:
+    return f"Mann-Whitney {tally.usual['Mann-Whitney']} of {tally.usual['pairs']} different"
+
+
+@contextmanager
+def busy(count: int) -> Iterator[None]:
+    """So many processes that each load one core."""
+    processes = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
+# ---------------------------------------------------------------- the page
+
+
+def render(tallies: list[Tally], facts: page.Facts, options: argparse.Namespace) -> list[str]:
+    """The Markdown page."""
+    beside = f", beside {options.busy} busy process(es)" if options.busy else ""
+    pinned = f"pinned to CPUs {options.cpus}" if options.cpus else "not pinned"
+    return [
+        "# A/A: the same model on ONNX Runtime under two names",
+        "",
+        "Goal: `no-difference` in at least 19 of 20 tries.",
+        "",
+        *facts.lines(),
+        f"- Setting: 1 thread, {pinned}, budget {options.budget:g} s a contender, first seed {options.seed}{beside}",
+        "",
+        "## WhichPU's campaigns",
+        "",
+        *page.table(CAMPAIGN_HEADS, [campaign_row(tally) for tally in tallies]),
+        "",
+        f"## The usual method, in the same run: {ITERATIONS} iterations in one fresh process, then {ITERATIONS} in another",
+        "",
+        *page.table(USUAL_HEADS, [usual_row(tally) for tally in tallies]),
+    ]
+
+
+CAMPAIGN_HEADS = (
+    "model", "median", "tries", "no-difference", "too-small-to-matter", "faster", "slower", "other",
+    "called different (95 % interval)", "ratio, 2.5..97.5 %", "half-width", "rounds", "seconds a try", "check",
+)  # fmt: skip
+USUAL_HEADS = ("model", "pairs", *(f"different by {rule}" for rule in USUAL), "ratio of medians, 2.5..97.5 %")
+
+
+def campaign_row(tally: Tally) -> list[str]:
+    """One model's campaigns. "Called different" is every verdict but ``no-difference``."""
+    counts = [tally.verdicts[word] for word in (*QUIET_VERDICTS, "faster", "slower")]
+    return [
+        tally.model,
+        _middle(tally.median_us, "{:.1f} us"),
+        str(tally.tries),
+        *map(str, counts),
+        str(tally.tries - sum(counts)),
+        _rate(sum(counts[1:]), sum(counts)),
+        _spread(tally.ratios),
+        _middle([100 * width for width in tally.half_widths], "{:.1f} %"),
+        _middle([float(rounds) for rounds in tally.rounds], "{:.0f}"),
+        _middle(tally.seconds, "{:.0f}"),
+        "pass" if tally.passed else "**fail**",
+    ]
+
+
+def usual_row(tally: Tally) -> list[str]:
+    """One model's pairs by the usual method."""
+    pairs = tally.usual["pairs"]
+    return [tally.model, str(pairs), *(_rate(tally.usual[rule], pairs) for rule in USUAL), _spread(tally.usual_ratios)]
+
+
+def _rate(hits: int, count: int) -> str:
+    """A share with its exact (Clopper-Pearson) interval."""
+    if not count:
+        return "-"
+    bounds = binomtest(hits, count).proportion_ci()
+    return f"{100 * hits / count:.0f} % ({100 * bounds.low:.0f}..{100 * bounds.high:.0f})"
+
+
+def _spread(ratios: list[float]) -> str:
+    if not ratios:
+        return "-"
+    low, high = np.percentile(ratios, [2.5, 97.5])
+    return f"{low:.3f}..{high:.3f}"
+
+
+def _middle(values: list[float], form: str) -> str:
+    return form.format(float(np.median(values))) if values else "-"
+
+
+# ---------------------------------------------------------------- command line
+
+
+def arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tries", type=int, default=20, help="campaigns a model (default 20; 100 for a rate)")
+    parser.add_argument("--models", nargs="+", default=["gru", "lstm"], help="mlp, gru, lstm or ONNX files")
+    parser.add_argument("--budget", type=float, default=60.0, help="seconds a contender, as whichpu's (default 60)")
+    parser.add_argument("--pairs", type=int, default=5, help="pairs by the usual method beside each try (default 5)")
+    parser.add_argument("--busy", type=int, default=0, help="processes that each load one core meanwhile")
+    parser.add_argument("--cpus", type=lambda text: [int(cpu) for cpu in text.split(",")], default=[], help="as 0,1")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--output", type=Path, help="write the page here too")
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Exit status 0 when the check passes on every model, 2 when not."""
+    options, facts = arguments(), page.Facts()
+    tallies: list[Tally] = []
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="whichpu-aa-")))
+        stack.enter_context(busy(options.busy))
+        try:
+            tallies.extend(run(options.models, folder, options))
+        except KeyboardInterrupt:
+            print("stopped; what ended until here counts", flush=True)
+    page.show(render(tallies, facts, options), options.output)
+    return 0 if tallies and all(tally.passed for tally in tallies) else 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

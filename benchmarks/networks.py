@@ -1,0 +1,46 @@
+"""The models of the checks: two from the example, one small MLP made here, or any ONNX file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+EXAMPLES = Path(__file__).parent.parent / "examples" / "apple_stock"
+MLP_SIZES = (32, 128, 128, 8)
+
+
+def find(name: str, folder: Path) -> Path:
+    """``mlp`` is written into ``folder``; ``gru`` and ``lstm`` are the example's; else ``name`` is a path."""
+    if name == "mlp":
+        return mlp(folder / "mlp.onnx")
+    path = EXAMPLES / f"{name}.onnx" if name in ("gru", "lstm") else Path(name)
+    if not path.is_file():
+        raise SystemExit(f"no model is called {name!r}: give mlp, gru, lstm or an ONNX file")
+    return path
+
+
+def mlp(path: Path, sizes: tuple[int, ...] = MLP_SIZES, seed: int = 1) -> Path:
+    """Fully connected layers with ReLU between them and seeded weights: about 10 us on one core."""
+    generator = np.random.default_rng(seed)
+    nodes, weights, current = [], [], "input"
+    for index, (fan_in, fan_out) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+        last = index == len(sizes) - 2
+        matrix = generator.normal(0, fan_in**-0.5, (fan_in, fan_out)).astype(np.float32)
+        bias = generator.normal(0, 0.1, fan_out).astype(np.float32)
+        weights += [numpy_helper.from_array(matrix, f"w{index}"), numpy_helper.from_array(bias, f"b{index}")]
+        linear = "output" if last else f"linear{index}"
+        nodes.append(helper.make_node("Gemm", [current, f"w{index}", f"b{index}"], [linear]))
+        current = linear
+        if not last:
+            current = f"hidden{index}"
+            nodes.append(helper.make_node("Relu", [linear], [current]))
+    inputs = [helper.make_tensor_value_info("input", TensorProto.FLOAT, [1, sizes[0]])]
+    outputs = [helper.make_tensor_value_info("output", TensorProto.FLOAT, [1, sizes[-1]])]
+    graph = helper.make_graph(nodes, "mlp", inputs, outputs, weights)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.checker.check_model(model)
+    onnx.save(model, path)
+    return path

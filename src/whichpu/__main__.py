@@ -1,0 +1,3 @@
+from whichpu.cli import main
+
+main()

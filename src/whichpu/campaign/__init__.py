@@ -1,0 +1,1 @@
+"""The plan, the interleaved rounds, and the rule that stops them."""

@@ -1,0 +1,383 @@
+"""What will be measured: contenders made from targets, each with the form of the model that its runtime takes."""
+
+from __future__ import annotations
+
+import datetime
+import secrets
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import msgspec
+
+from whichpu import __version__
+from whichpu.campaign.watch import Watch
+from whichpu.errors import ConversionError, UserError
+from whichpu.models import convert, inputs
+from whichpu.models.artefact import Model
+from whichpu.models.inputs import Samples
+from whichpu.results.schema import Campaign, Doubt, Form, ModelInfo, Result, Settings
+from whichpu.targets import bundle, local
+from whichpu.targets.link import Link, WorkerTrouble
+from whichpu.targets.target import ALL, Target, interpreter, parse
+from whichpu.tasks import Task
+from whichpu.tasks import load as load_task
+from whichpu.worker import wire
+
+YARDSTICK = "null"
+
+
+class Contender(msgspec.Struct, kw_only=True):
+    """A row of the campaign that can run: its target, and the file its runtime loads."""
+
+    target: Target
+    result: Result
+    format: str
+    path: Path
+
+
+class Plan(msgspec.Struct, kw_only=True):
+    """A campaign about to run. ``campaign.results`` also holds the rows that can't run, with their reasons."""
+
+    campaign: Campaign
+    contenders: list[Contender]
+    samples: Samples
+    task: Task | None
+    reference: Samples | None
+    model: Model
+
+
+class Wishes(msgspec.Struct, kw_only=True, frozen=True):
+    """What the user asked for; the defaults are those of the command line."""
+
+    on: tuple[str, ...] = (ALL,)
+    data: Path | None = None
+    budget_s: float = 60.0
+    half_width: float = 0.02
+    matters: float = 0.02
+    rounds_least: int = 4
+    rounds_most: int | None = None
+    blocks: int = 10
+    threads: int = 1
+    cpus: tuple[int, ...] = ()
+    seed: int | None = None
+    timeout_s: float = 120.0
+
+
+def make(model: Model, wishes: Wishes, watch: Watch) -> Plan:
+    """Find contenders, convert what must be converted, prepare the data. Raises :class:`UserError`."""
+    watch.phase("looking at the runtimes")
+    hello, found = describe(wishes)
+    task = load_task(wishes.data, model.name) if wishes.data is not None and wishes.data.suffix == ".toml" else None
+    settings = _settings(wishes)
+    specs = model.inputs if model.inputs is not None else _ask_runtime(model, found, wishes)
+    contenders = _contenders(found, model, specs, settings, watch)
+    results = [contender.result for contender in contenders]
+    return Plan(
+        campaign=Campaign(
+            whichpu=__version__,
+            created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            model=ModelInfo(
+                name=model.name, sha256=_main(model).sha256, inputs=specs, forms=list(model.forms.values())
+            ),
+            machine=hello.machine,
+            settings=settings,
+            task=task.info if task else None,
+            results=results,
+        ),
+        contenders=[contender for contender in contenders if contender.result.status == "pending"],
+        samples=_samples(wishes, task, specs, settings.seed),
+        task=task,
+        reference=task.reference if task else None,
+        model=model,
+    )
+
+
+def resume(plan: Plan, before: Campaign) -> None:
+    """Go on with a campaign file: its readings, its seed. Raises :class:`UserError` when something else changed."""
+    now = plan.campaign
+    for what, then, new in (
+        ("the model's bytes", before.model.sha256, now.model.sha256),
+        ("the machine", before.machine.hostname, now.machine.hostname),
+        ("the CPU", before.machine.cpu_model, now.machine.cpu_model),
+        ("the number of threads", before.settings.threads, now.settings.threads),
+        ("the data", before.settings.data, now.settings.data),
+        ("the task", before.task and before.task.protocol_sha256, now.task and now.task.protocol_sha256),
+        ("the contenders", _identities(before), _identities(now)),
+    ):
+        if then != new:
+            raise UserError(
+                f"can't go on: {what} changed since the campaign began ({then!r}, now {new!r})",
+                "give the same command, or measure anew into another file",
+            )
+    now.created, now.reference, now.results = before.created, before.reference, before.results
+    now.settings = msgspec.structs.replace(now.settings, seed=before.settings.seed)
+    for contender in plan.contenders:
+        contender.result = next(result for result in now.results if result.name == contender.result.name)
+    plan.contenders = [contender for contender in plan.contenders if contender.result.status in ("pending", "measured")]
+
+
+# ---------------------------------------------------------------- runtimes
+
+
+class Found(msgspec.Struct, kw_only=True):
+    """A target, the contender's name, and what its backend says of itself. ``explicit``: the user named it."""
+
+    name: str
+    target: Target
+    description: wire.Description
+    note: str = ""
+    explicit: bool = True
+
+
+def describe(wishes: Wishes) -> tuple[wire.Hello, list[Found]]:
+    """The machine, and all contenders that ``wishes.on`` names. Raises :class:`UserError`."""
+    parsed = [(None, None) if text.strip() == ALL else parse(text) for text in wishes.on]
+    with _started(None, wishes.timeout_s) as link:
+        hello = link.hello
+    pairs = {(target.backend, target.python): None for _, target in parsed if target is not None}
+    if any(target is None for _, target in parsed):
+        pairs |= {(backend, None): None for backend in hello.backends}
+    for backend, _ in pairs:
+        if backend not in hello.backends:
+            raise UserError(f"no backend is called {backend!r}", f"there are: {', '.join(sorted(hello.backends))}")
+    descriptions = describe_all(list(pairs), wishes.timeout_s)
+    found: list[Found] = []
+    for name, target in parsed:
+        if target is not None:
+            found.append(_explicit(name, target, descriptions[target.backend, target.python]))
+    if len(found) < len(parsed):
+        named = {str(entry.target) for entry in found}
+        everything = [entry for backend in hello.backends for entry in _offered(descriptions[backend, None])]
+        found = [entry for entry in everything if str(entry.target) not in named] + found
+    _no_twins(found)
+    return hello, found
+
+
+def targets_within_reach(pythons: Sequence[str], timeout_s: float = 60.0) -> list[dict[str, object]]:
+    """Every target that ``whichpu devices`` lists, usable or not, here and in other interpreters.
+
+    Raises :class:`UserError` for an interpreter that is not there.
+    """
+    interpreters = [None, *(interpreter(python) for python in pythons)]
+    with _started(None, timeout_s) as link:
+        backends = link.hello.backends
+    pairs = [(backend, python) for python in interpreters for backend in backends]
+    rows: dict[str, dict[str, object]] = {}
+    for (_, python), description in describe_all(pairs, timeout_s).items():
+        for entry in _offered(description):
+            target = msgspec.structs.replace(entry.target, precision="fp32", python=python)
+            row = rows.setdefault(str(target), _row(target, description))
+            precisions = row["precisions"]
+            assert isinstance(precisions, list)
+            if description.usable:
+                precisions.append(entry.target.precision + (f" ({entry.note})" if entry.note else ""))
+    return list(rows.values())
+
+
+def _row(target: Target, description: wire.Description) -> dict[str, object]:
+    return {
+        "target": str(target),
+        "usable": description.usable,
+        "why_not": description.why_not,
+        "remedy": description.remedy,
+        "versions": description.versions,
+        "precisions": [],
+        "meters": [],
+    }
+
+
+def describe_all(
+    pairs: Sequence[tuple[str, str | None]], timeout_s: float
+) -> dict[tuple[str, str | None], wire.Description]:
+    """Ask each backend (in its interpreter) what it can do, each in a process of its own: one may crash."""
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        return dict(zip(pairs, pool.map(lambda pair: _description(pair[0], pair[1], timeout_s), pairs), strict=True))
+
+
+def _description(backend: str, python: str | None, timeout_s: float) -> wire.Description:
+    try:
+        with local.start(python, timeout_s=timeout_s, where=f"the worker that looks at {backend}") as link:
+            return link.ask(wire.Describe(backend), wire.Description)
+    except WorkerTrouble as trouble:
+        return wire.Description(
+            backend=backend, usable=False, why_not=str(trouble), remedy=trouble.remedy, formats=[], options={}
+        )
+
+
+def _started(python: str | None, timeout_s: float) -> Link:
+    try:
+        return local.start(python, timeout_s=timeout_s)
+    except WorkerTrouble as trouble:
+        raise UserError(f"the worker does not start: {trouble}", trouble.remedy or trouble.words or None) from trouble
+
+
+def _explicit(name: str | None, target: Target, description: wire.Description) -> Found:
+    notes = [
+        offer.note
+        for offer in description.offers
+        if (offer.device, offer.precision, offer.options) == (target.device, target.precision, target.options)
+    ]
+    return Found(name=name or str(target), target=target, description=description, note=notes[0] if notes else "")
+
+
+def _offered(description: wire.Description) -> list[Found]:
+    offers = description.offers or [wire.Offer("cpu")]
+    found = []
+    for offer in offers:
+        target = Target(
+            backend=description.backend, device=offer.device, precision=offer.precision, options=offer.options
+        )
+        found.append(Found(name=str(target), target=target, description=description, note=offer.note, explicit=False))
+    return found
+
+
+def _no_twins(found: list[Found]) -> None:
+    seen: set[str] = set()
+    for entry in found:
+        if entry.name in seen:
+            raise UserError(
+                f"two contenders are called {entry.name!r}", f"name them: --on a={entry.name} --on b={entry.name}"
+            )
+        seen.add(entry.name)
+
+
+# ---------------------------------------------------------------- contenders
+
+
+def _contenders(
+    found: list[Found], model: Model, specs: list[wire.TensorSpec], settings: Settings, watch: Watch
+) -> list[Contender]:
+    return [_contender(entry, model, specs, settings, watch) for entry in found]
+
+
+def _contender(entry: Found, model: Model, specs: list[wire.TensorSpec], settings: Settings, watch: Watch) -> Contender:
+    target, description = entry.target, entry.description
+    result = Result(
+        name=entry.name,
+        target=str(target),
+        backend=target.backend,
+        device=target.device,
+        note=entry.note,
+        yardstick=target.backend == YARDSTICK,
+        asked_precision=target.precision,
+        threads=target.threads or settings.threads,
+        options=target.options,
+        python=target.python,
+        versions=description.versions,
+    )
+    contender = Contender(target=target, result=result, format="", path=model.path)
+    if not description.usable:
+        result.status, result.why, result.remedy = "not-here", description.why_not, description.remedy
+        return contender
+    try:
+        contender.format, contender.path, form = _form(description, target, model, specs, watch)
+    except ConversionError as problem:
+        result.status, result.why, result.remedy = "refused", str(problem), problem.remedy
+        return contender
+    result.form_sha256 = form.sha256
+    result.doubts = [Doubt(kind="converter", says=warning) for warning in form.warnings]
+    if form.sha256 not in [known.sha256 for known in model.forms.values()]:
+        model.forms[f"{form.format} for {entry.name}"] = form
+    return contender
+
+
+def _form(
+    description: wire.Description, target: Target, model: Model, specs: list[wire.TensorSpec], watch: Watch
+) -> tuple[str, Path, Form]:
+    """The first form that the backend takes: given, or converted from ONNX. Raises :class:`ConversionError`."""
+    for format in description.formats:
+        if format == "*":
+            return _main(model).format, model.path, _main(model)
+        if format in model.paths:
+            return format, model.paths[format], model.forms[format]
+    for format in description.formats:
+        if format in convert.CONVERTERS and "onnx" in model.paths:
+            watch.phase(f"converting {model.name} to {format}")
+            return _converted(format, target, model, specs)
+    takes, has = ", ".join(description.formats), ", ".join(sorted(model.paths))
+    raise ConversionError(
+        f"{target.backend} takes {takes}; this model is given as {has}",
+        f"export it as .{description.formats[0]}, beside the model file or with --form FILE",
+    )
+
+
+def _converted(format: str, target: Target, model: Model, specs: list[wire.TensorSpec]) -> tuple[str, Path, Form]:
+    missing = convert.why_not(format)
+    if missing is not None:
+        raise ConversionError(*missing)
+    made = convert.convert(
+        model.paths["onnx"],
+        model.forms["onnx"].sha256,
+        format,
+        precision=target.precision,
+        inputs=specs,
+        cache=bundle.cache_folder() / "converted",
+    )
+    form = Form(
+        format=format,
+        file=made.path.name,
+        sha256=made.sha256,
+        bytes=made.bytes,
+        origin="converted",
+        tool=f"{made.tool} {made.tool_version}",
+        warnings=list(made.warnings),
+    )
+    return format, made.path, form
+
+
+# ---------------------------------------------------------------- model and data
+
+
+def _ask_runtime(model: Model, found: list[Found], wishes: Wishes) -> list[wire.TensorSpec]:
+    """Inputs of a model without an ONNX form, from the first runtime that opens it. Raises :class:`UserError`."""
+    said = []
+    for entry in found:
+        formats = [format for format in entry.description.formats if format in model.paths]
+        if not entry.description.usable or not formats:
+            continue
+        job = wire.Open(entry.target.backend, entry.target.device, str(model.paths[formats[0]]), formats[0])
+        try:
+            with local.start(entry.target.python, timeout_s=wishes.timeout_s, where=entry.name) as link:
+                return link.ask(job, wire.Opened).inputs
+        except WorkerTrouble as trouble:
+            said.append(f"{entry.name}: {trouble}")
+    if said:
+        raise UserError(f"no runtime here opens {model.path}: " + "; ".join(said))
+    has = ", ".join(sorted(model.paths))
+    raise UserError(f"no runtime here takes {model.path} ({has})", "see `whichpu devices` for what can be installed")
+
+
+def _samples(wishes: Wishes, task: Task | None, specs: list[wire.TensorSpec], seed: int) -> Samples:
+    if task is not None:
+        if len(task.inputs) != len(specs):
+            raise UserError(f"the task gives {len(task.inputs)} inputs, the model takes {len(specs)}")
+        return inputs.fitted(task.inputs, specs, task.info.name)
+    if wishes.data is not None:
+        return inputs.from_npz(wishes.data, specs)
+    return inputs.random(specs, seed)
+
+
+def _settings(wishes: Wishes) -> Settings:
+    return Settings(
+        seed=secrets.randbits(32) if wishes.seed is None else wishes.seed,
+        threads=wishes.threads,
+        cpus=list(wishes.cpus),
+        budget_s=wishes.budget_s,
+        half_width=wishes.half_width,
+        matters=wishes.matters,
+        rounds_least=wishes.rounds_least,
+        rounds_most=wishes.rounds_most,
+        blocks=wishes.blocks,
+        timeout_s=wishes.timeout_s,
+        data=wishes.data.name if wishes.data is not None else "random, seeded",
+    )
+
+
+def _main(model: Model) -> Form:
+    """The form of the file that the user named."""
+    return next(form for format, form in model.forms.items() if model.paths.get(format) == model.path)
+
+
+def _identities(campaign: Campaign) -> list[tuple[str, str, str | None]]:
+    return sorted((result.name, result.target, result.form_sha256) for result in campaign.results)

@@ -1,0 +1,206 @@
+"""One round: every contender in a fresh process, loaded side by side, measured in short blocks in random order."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import psutil
+
+from whichpu.campaign.check import Check
+from whichpu.campaign.plan import Contender, Plan
+from whichpu.campaign.watch import Watch
+from whichpu.results.column import pack
+from whichpu.results.schema import Block, Reading, Settings
+from whichpu.targets import local
+from whichpu.targets.link import Link, WorkerTrouble
+from whichpu.worker import wire
+
+MEMORY_SHARE = 0.7
+"""Share of the free memory that contenders may take together; beyond it they take turns."""
+
+
+class Seat:
+    """A contender in this round: its worker, what it has read so far, and the trouble that ended it, if any."""
+
+    def __init__(self, contender: Contender, number: int) -> None:
+        self.contender = contender
+        self.name = contender.result.name
+        self.reading = Reading(round=number)
+        self.link: Link | None = None
+        self.latencies: list[int] = []
+        self.blocks_planned = 0
+        self.measure = wire.Measure()
+        self.trouble: WorkerTrouble | None = None
+
+    @contextmanager
+    def attempt(self) -> Iterator[Link | None]:
+        """Time a step on the contender's account; trouble ends its round, not the others'."""
+        began = time.monotonic()
+        try:
+            yield self.link
+        except WorkerTrouble as trouble:
+            self.trouble = trouble
+            self.reading.trouble = str(trouble)
+            self.leave()
+        finally:
+            self.reading.spent_s += time.monotonic() - began
+
+    def leave(self) -> None:
+        """End the worker."""
+        if self.link is not None:
+            self.link.close()
+            self.link = None
+
+    def finished(self) -> Reading:
+        """The reading with its latencies packed."""
+        if self.latencies:
+            self.reading.latencies_ns = pack(self.latencies)
+        return self.reading
+
+
+def run_round(plan: Plan, active: Sequence[Contender], number: int, check: Check, watch: Watch) -> list[Seat]:
+    """Run one round; the seats come back with their readings. A later Ctrl-C ends every worker."""
+    random = np.random.default_rng([plan.campaign.settings.seed, number])
+    order = [active[index] for index in random.permutation(len(active))]
+    seats: list[Seat] = []
+    sittings = _sittings(order)
+    for contender in order:
+        contender.result.took_turns |= len(sittings) > 1
+    with tempfile.TemporaryDirectory(prefix="whichpu-") as folder:
+        inputs = Path(folder) / "inputs.npz"
+        check.save_inputs(inputs)
+        for sitting in sittings:
+            seats += _sit(plan, [Seat(contender, number) for contender in sitting], inputs, random, check, watch)
+    return seats
+
+
+def _sit(
+    plan: Plan, seats: list[Seat], inputs: Path, random: np.random.Generator, check: Check, watch: Watch
+) -> list[Seat]:
+    settings = plan.campaign.settings
+    try:
+        for index, seat in enumerate(seats):
+            watch.step(seat.reading.round, seat.name, "loads", 0.5 * index / len(seats))
+            _prepare(seat, plan, inputs, check)
+        _measure(seats, settings, random, watch)
+        for seat in seats:
+            if seat.link is not None and seat.reading.round == 0:
+                watch.step(0, seat.name, "outputs are checked", 1.0)
+                _check_outputs(seat, inputs, check)
+    finally:
+        for seat in seats:
+            seat.leave()
+    return seats
+
+
+def _prepare(seat: Seat, plan: Plan, inputs: Path, check: Check) -> None:
+    """Start, load, first inference, warm up, freeze."""
+    settings, result, target = plan.campaign.settings, seat.contender.result, seat.contender.target
+    with seat.attempt():
+        seat.link = local.start(
+            target.python, threads=result.threads, cpus=settings.cpus, timeout_s=settings.timeout_s, where=seat.name
+        )
+    with seat.attempt() as link:
+        if link is None:
+            return
+        job = wire.Open(
+            backend=target.backend,
+            device=target.device,
+            model=str(seat.contender.path.resolve()),
+            format=seat.contender.format,
+            precision=target.precision,
+            threads=result.threads,
+            options=target.options,
+            inputs=plan.campaign.model.inputs,
+        )
+        opened = link.ask(job, wire.Opened)
+        seat.reading.load_ns, seat.reading.import_ns = opened.load_ns, opened.import_ns
+        seat.reading.rss_bytes = opened.rss_bytes
+        result.precision, result.effective, result.versions = opened.precision, opened.effective, opened.versions
+        outputs = inputs.with_name(f"first-{id(seat)}.npz")
+        seat.reading.first_ns = link.ask(wire.Bind(str(inputs), str(outputs)), wire.Bound).first_ns
+        check.first(outputs, result)
+        warmed = link.ask(wire.Warm(), wire.Warmed)
+        seat.reading.warm_steady, seat.reading.warm_ns = warmed.steady, warmed.wall_ns
+        seat.reading.warm_count = len(warmed.latencies_ns)
+        _plan_blocks(seat, settings, float(np.median(warmed.latencies_ns[-20:])))
+        link.freeze()
+
+
+def _plan_blocks(seat: Seat, settings: Settings, latency_ns: float) -> None:
+    """As many blocks as asked, fewer for a model so slow that a round would overrun its share of the budget."""
+    block_ns = max(seat.measure.least_ns, seat.measure.least_count * latency_ns)
+    share_ns = 1e9 * settings.budget_s / settings.rounds_least - 1e9 * seat.reading.spent_s
+    seat.blocks_planned = int(max(1, min(settings.blocks, share_ns // block_ns)))
+    if share_ns < block_ns:
+        seat.measure.least_count = int(max(3, min(seat.measure.least_count, share_ns // latency_ns)))
+
+
+def _measure(seats: list[Seat], settings: Settings, random: np.random.Generator, watch: Watch) -> None:
+    position = 0
+    for turn in range(settings.blocks):
+        for index in random.permutation(len(seats)):
+            seat = seats[index]
+            if seat.link is None or turn >= seat.blocks_planned:
+                continue
+            watch.step(seat.reading.round, seat.name, "is measured", 0.5 + 0.5 * turn / settings.blocks)
+            with seat.attempt():
+                _block(seat, position)
+            position += 1
+
+
+def _block(seat: Seat, position: int) -> None:
+    """One block: only this worker runs, all others are frozen, and the host sleeps until the answer comes."""
+    assert seat.link is not None
+    seat.link.thaw()
+    read = seat.link.ask(seat.measure, wire.Block)
+    seat.link.freeze()
+    seat.latencies += read.latencies_ns
+    seat.reading.loop = read.loop
+    seat.reading.blocks.append(
+        Block(
+            position=position,
+            count=len(read.latencies_ns),
+            opening=read.opening,
+            began_ns=read.began_ns,
+            wall_ns=read.wall_ns,
+            cpu_ns=read.cpu_ns,
+            switches_involuntary=read.switches_involuntary,
+        )
+    )
+
+
+def _check_outputs(seat: Seat, inputs: Path, check: Check) -> None:
+    with seat.attempt() as link:
+        assert link is not None
+        link.thaw()
+        outputs = inputs.with_name(f"all-{id(seat)}.npz")
+        link.ask(wire.Infer(str(inputs), str(outputs)), wire.Inferred, check.timeout_s(seat.latencies))
+        check.all(outputs, seat.contender.result)
+
+
+def _sittings(contenders: Sequence[Contender]) -> list[list[Contender]]:
+    """Contenders that are resident together: all of them, or as many as the free memory holds."""
+    free = MEMORY_SHARE * psutil.virtual_memory().available
+    sittings: list[list[Contender]] = [[]]
+    taken = 0.0
+    for contender in contenders:
+        need = _memory_needed(contender)
+        if sittings[-1] and taken + need > free:
+            sittings.append([])
+            taken = 0.0
+        sittings[-1].append(contender)
+        taken += need
+    return sittings
+
+
+def _memory_needed(contender: Contender) -> float:
+    """Bytes: what it took before, else a guess from the size of its file."""
+    seen = [reading.rss_bytes for reading in contender.result.readings if reading.rss_bytes]
+    size = contender.path.stat().st_size if contender.path.is_file() else 0
+    return float(max(seen)) if seen else 200e6 + 4.0 * size

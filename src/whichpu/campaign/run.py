@@ -1,0 +1,59 @@
+"""A whole campaign: rounds until the answer is known, each stored before the next begins."""
+
+from __future__ import annotations
+
+import datetime
+from pathlib import Path
+
+from whichpu.campaign import stop
+from whichpu.campaign.check import Check
+from whichpu.campaign.plan import Contender, Plan
+from whichpu.campaign.rounds import Seat, run_round
+from whichpu.campaign.watch import Watch
+from whichpu.results import store
+from whichpu.results.schema import Campaign, Status
+from whichpu.targets.link import WorkerTrouble
+
+
+def run(plan: Plan, path: Path | None, watch: Watch) -> Campaign:
+    """Measure until the stop rule is content; write ``path`` after every round (``None``: keep in memory).
+
+    On Ctrl-C the round under way is lost and ``KeyboardInterrupt`` goes on to the caller; ``path`` holds the rest.
+    """
+    campaign = plan.campaign
+    if path is not None:
+        store.save(campaign, path)  # a place that can't be written is known before an hour of measuring
+    watch.phase("computing the reference's outputs")
+    check = Check(plan)
+    while active := _active(plan):
+        number = 1 + max((reading.round for result in campaign.results for reading in result.readings), default=-1)
+        for seat in run_round(plan, active, number, check, watch):
+            _enter(seat)
+        if path is not None:
+            store.save(campaign, path)
+        watch.round_done(campaign, len(_active(plan)))
+    campaign.finished = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    if path is not None:
+        store.save(campaign, path)
+    return campaign
+
+
+def _active(plan: Plan) -> list[Contender]:
+    needed = set(stop.still_needed(plan.campaign))
+    return [contender for contender in plan.contenders if contender.result.name in needed]
+
+
+def _enter(seat: Seat) -> None:
+    """Put a seat's reading into the contender's row; its trouble becomes the row's status and reason."""
+    result = seat.contender.result
+    result.readings.append(seat.finished())
+    if seat.trouble is None:
+        result.status = "measured"
+        return
+    result.status = _status(seat.trouble)
+    result.why, result.remedy, result.words = str(seat.trouble), seat.trouble.remedy, seat.trouble.words or None
+
+
+def _status(trouble: WorkerTrouble) -> Status:
+    known: tuple[Status, ...] = ("refused", "crashed", "hung", "out-of-memory", "bad-output")
+    return next((status for status in known if status == trouble.kind), "bug")

@@ -1,0 +1,327 @@
+"""The command line. Each command reads as the journey of its data; nothing heavy is imported before it is needed."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from whichpu import __version__
+from whichpu.errors import EXIT_BUG, EXIT_INTERRUPTED, EXIT_OK, EXIT_USER, UserError
+
+if TYPE_CHECKING:
+    from whichpu.campaign.watch import Watch
+
+app = typer.Typer(
+    name="whichpu",
+    help="Measure a trained model on every runtime and processing unit within reach, and say which to ship on.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+TARGETS = ("all", "onnxruntime:cpu", "openvino:cpu", "openvino:cpu,precision=default", "opencv:cpu", "torch:cpu",
+           "litert:cpu", "ncnn:cpu", "mnn:cpu", "null:cpu")  # fmt: skip
+UNITS_S = {"": 1.0, "s": 1.0, "ms": 1e-3, "m": 60.0, "min": 60.0, "h": 3600.0}
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
+Baseline = Annotated[str | None, typer.Option(help="Contender to compare with (default: the fastest).")]
+
+
+def seconds(text: str) -> float:
+    """``60s``, ``2m``, ``1.5h`` or plain seconds."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(ms|s|min|m|h)?", text.strip())
+    if not found or float(found[1]) <= 0:
+        raise UserError(f"{text!r} is not a time", "write it as 60s, 2m or 1h")
+    return float(found[1]) * UNITS_S[found[2] or ""]
+
+
+def share(text: str) -> float:
+    """``2%`` as 0.02."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*%", text.strip())
+    if not found or not 0 < float(found[1]) < 100:
+        raise UserError(f"{text!r} is not a percentage", "write it as 2%")
+    return float(found[1]) / 100
+
+
+def cpu_list(text: str | None) -> tuple[int, ...]:
+    """``0,2-3`` as ``(0, 2, 3)``."""
+    if text is None:
+        return ()
+    found: list[int] = []
+    for part in text.split(","):
+        ends = re.fullmatch(r"(\d+)(?:-(\d+))?", part.strip())
+        if not ends:
+            raise UserError(f"--cpus {text} is not a list of CPUs", "write it as --cpus 0,2-3")
+        found += range(int(ends[1]), int(ends[2] or ends[1]) + 1)
+    usable = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(range(os.cpu_count() or 1))
+    absent = [cpu for cpu in found if cpu not in usable]
+    if absent:
+        raise UserError(f"--cpus {text}: CPU {absent[0]} can't be used here", f"usable: {sorted(usable)}")
+    return tuple(found)
+
+
+@app.command()
+def devices(
+    python: Annotated[list[str] | None, typer.Option(help="Look into this environment or interpreter too.")] = None,
+    as_json: Json = False,
+) -> None:
+    """List what can run here, and for the rest why not and the one command that would change it."""
+    from whichpu.campaign.plan import targets_within_reach
+    from whichpu.reports import terminal
+
+    found = targets_within_reach(python or [])
+    if as_json:
+        _print_json({"targets": found})
+    else:
+        terminal.devices(found, terminal.console())
+
+
+@app.command()
+def run(
+    model: Annotated[Path, typer.Argument(help="Model file: .onnx, .pt2, .tflite, .xml, .param or .mnn.")],
+    on: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[NAME=]TARGET",
+            help="Where to run: BACKEND[:DEVICE][,OPTION=VALUE], or `all` (the default). Repeat for more.",
+            autocompletion=lambda: list(TARGETS),
+        ),
+    ] = None,
+    data: Annotated[Path | None, typer.Option(help="Task (.toml) or samples (.npz). Default: seeded random.")] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Campaign file to write.")] = None,
+    form: Annotated[list[Path] | None, typer.Option(help="Another file form of the same network.")] = None,
+    shape: Annotated[list[str] | None, typer.Option(help="Sizes of a dynamic input: NAME=1x3x224x224.")] = None,
+    siblings: Annotated[bool, typer.Option(help="Use forms of the same stem beside MODEL.")] = True,
+    budget: Annotated[str, typer.Option(help="Time at most for each contender.")] = "60s",
+    width: Annotated[str, typer.Option(help="Stop when each ratio is known to plus or minus this.")] = "2%",
+    matters: Annotated[str, typer.Option(help="Smallest difference that matters.")] = "2%",
+    rounds: Annotated[int | None, typer.Option(help="Rounds at most (at least 4 unless fewer here).", min=1)] = None,
+    threads: Annotated[int, typer.Option(help="Threads for every contender alike.", min=1)] = 1,
+    cpus: Annotated[str | None, typer.Option(help="Pin every contender to these CPUs: 0,2-3.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Seed of order and random data (default: drawn, stored).", min=0)
+    ] = None,
+    timeout: Annotated[str, typer.Option(help="Silence after which a worker counts as hung.")] = "120s",
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the campaign in --output.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file in --output.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Measure MODEL on every runtime within reach, fairly, and store every reading."""
+    from whichpu.api import measure
+    from whichpu.models.artefact import shape_option
+
+    path = _output(model, output, resume, overwrite)
+    with _progress(rounds) as watch, _interruptible(path):
+        outcome = measure(
+            model,
+            on or ["all"],
+            data=data,
+            forms=form or (),
+            shapes=dict(shape_option(text) for text in shape or ()),
+            siblings=siblings,
+            output=path,
+            resume=resume,
+            budget_s=seconds(budget),
+            half_width=share(width),
+            matters=share(matters),
+            rounds_most=rounds,
+            threads=threads,
+            cpus=cpu_list(cpus),
+            seed=seed,
+            timeout_s=seconds(timeout),
+            watch=watch,
+        )
+    _tell(outcome.campaign, path, as_json)
+    asked = [row for row in outcome.figures if not row.yardstick] or outcome.figures
+    if all(row.median_ns is None for row in asked):
+        raise UserError("no contender could be measured; each row says why", None, f"the rows are in {path}")
+
+
+@app.command()
+def show(
+    result: Annotated[Path, typer.Argument(help="Campaign file that `whichpu run` wrote.")], as_json: Json = False
+) -> None:
+    """Show the figures of a campaign file."""
+    from whichpu.results import store
+
+    _tell(store.load(result), result, as_json, stored=False)
+
+
+@app.command()
+def compare(
+    results: Annotated[list[Path], typer.Argument(metavar="RESULT...", help="Campaign files.")],
+    baseline: Baseline = None,
+    as_json: Json = False,
+) -> None:
+    """Compare contenders: ratios with intervals and verdicts; a tie is an answer."""
+    from whichpu.reports import terminal
+    from whichpu.results import comparison, store
+
+    campaigns = [(str(path), store.load(path)) for path in results]
+    rows = [row for _, campaign in campaigns for row in comparison.compare(campaign, baseline)]
+    rows += comparison.across(campaigns)
+    if as_json:
+        _print_json({"comparisons": rows})
+    else:
+        terminal.comparisons(rows, terminal.console())
+
+
+@app.command()
+def report(
+    results: Annotated[list[Path], typer.Argument(metavar="RESULT...", help="Campaign files.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="HTML file to write.")] = Path("report.html"),
+    as_json: Json = False,
+) -> None:
+    """Write an HTML report that needs no network."""
+    from whichpu.reports import html
+    from whichpu.results import store
+
+    page = html.page([(path.name, store.load(path)) for path in results])
+    store.write(output, page.encode())
+    _print_json({"path": str(output)}) if as_json else typer.echo(f"Wrote {output}")
+
+
+@app.callback(invoke_without_command=True)
+def top(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    """Options before the command."""
+    if version:
+        typer.echo(f"whichpu {__version__}")
+        raise typer.Exit
+
+
+def main() -> None:
+    """The console script: every error becomes a sentence and the right exit code."""
+    sys.exit(guarded(sys.argv[1:]))
+
+
+def guarded(arguments: list[str]) -> int:
+    """Run the command line; return its exit code (Typer turns Ctrl-C into 130)."""
+    from typer.exceptions import TyperException
+
+    try:
+        status = app(args=arguments, prog_name="whichpu", standalone_mode=False)
+        return status if isinstance(status, int) else EXIT_OK
+    except UserError as problem:
+        _say(problem)
+        return EXIT_USER
+    except TyperException as problem:
+        command = " ".join(arguments[:1]) if arguments[:1] and not arguments[0].startswith("-") else ""
+        _say(UserError(problem.format_message(), f"whichpu {command} --help".replace("  ", " ")))
+        return EXIT_USER
+    except (KeyboardInterrupt, typer.Abort):
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        sys.stdout = None  # the reader left; nothing more can be said
+        return EXIT_OK
+    except Exception:
+        return _bug(arguments)
+
+
+# ---------------------------------------------------------------- parts
+
+
+def _output(model: Path, output: Path | None, resume: bool, overwrite: bool) -> Path:
+    if output is None:
+        if resume:
+            raise UserError("--resume needs the campaign file", "name it with -o FILE")
+        return _free(Path(f"{model.stem}.whichpu.json"))
+    if resume and not output.exists():
+        raise UserError(f"there is no {output} to go on with", "leave out --resume to begin")
+    if output.exists() and not (resume or overwrite):
+        raise UserError(f"{output} exists", "--resume goes on with it, --overwrite replaces it")
+    if not output.parent.is_dir():
+        raise UserError(f"there is no folder {output.parent}", f"mkdir -p {output.parent}")
+    return output
+
+
+def _free(path: Path) -> Path:
+    number, candidate = 2, path
+    while candidate.exists():
+        candidate = path.with_name(f"{path.name.removesuffix('.whichpu.json')}-{number}.whichpu.json")
+        number += 1
+    return candidate
+
+
+@contextmanager
+def _progress(rounds: int | None) -> Iterator[Watch | None]:
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from whichpu.reports.progress import Progress
+
+    shown = Progress(min(4, rounds or 4))
+    try:
+        yield shown
+    finally:
+        shown.close()
+
+
+@contextmanager
+def _interruptible(path: Path) -> Iterator[None]:
+    """Ctrl-C says what is kept before it ends the command."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if path.exists():
+            again = f"the same command with -o {path} --resume goes on"
+            typer.echo(f"Stopped. Finished rounds are kept in {path}; {again}.", err=True)
+        raise
+
+
+def _tell(campaign: Any, path: Path, as_json: bool, stored: bool = True) -> None:
+    from whichpu.reports import terminal
+    from whichpu.results.summary import summarize
+
+    if as_json:
+        _print_json({"path": str(path), "summaries": summarize(campaign)})
+        return
+    screen = terminal.console()
+    terminal.show(campaign, screen)
+    if stored:
+        from whichpu.campaign.stop import why_stopped
+
+        screen.print(f"\n{why_stopped(campaign)}", markup=False)
+        screen.print(f"Every reading is in {path}; `whichpu report {path}` makes a page of it.", markup=False)
+
+
+def _print_json(body: object) -> None:
+    import msgspec
+
+    sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(body), indent=2) + b"\n")
+
+
+def _say(problem: UserError) -> None:
+    typer.echo(f"Error: {problem}", err=True)
+    if problem.remedy:
+        typer.echo(f"  Try: {problem.remedy}", err=True)
+    if problem.kept:
+        typer.echo(f"  Kept: {problem.kept}", err=True)
+
+
+def _bug(arguments: list[str]) -> int:
+    """Write a log ready to paste; say where it is."""
+    import platform
+    import tempfile
+
+    log = "\n".join(
+        (f"whichpu {__version__}, Python {platform.python_version()}, {platform.platform()}",
+         f"arguments: {arguments}", traceback.format_exc())
+    )  # fmt: skip
+    typer.echo("Error: this is a bug in WhichPU, not your mistake.", err=True)
+    try:
+        with tempfile.NamedTemporaryFile("w", prefix="whichpu-bug-", suffix=".log", delete=False) as file:
+            file.write(log)
+        typer.echo(f"  Try: open an issue and paste {file.name}", err=True)
+    except OSError:
+        typer.echo(log, err=True)
+    return EXIT_BUG
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The trained network: its file forms, its inputs, and the data fed to it."""

@@ -1,0 +1,265 @@
+"""A model as files: which forms there are, what they take, and what is wrong with them."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from whichpu.errors import UserError
+from whichpu.results.schema import Form
+from whichpu.worker.wire import TensorSpec
+
+SUFFIXES = {
+    ".onnx": "onnx",
+    ".pt2": "pt2",
+    ".tflite": "tflite",
+    ".param": "ncnn",
+    ".mnn": "mnn",
+    ".xml": "openvino",
+}
+KINDS = "ONNX (.onnx), exported PyTorch program (.pt2), TFLite (.tflite), OpenVINO IR (.xml), ncnn (.param), MNN (.mnn)"
+SIBLINGS = (".onnx", ".pt2", ".tflite")
+Shapes = Mapping[str | None, Sequence[int]]
+
+
+class Model(msgspec.Struct, kw_only=True):
+    """One network in one or more file forms. ``inputs`` is ``None`` until a runtime has told (no ONNX form given)."""
+
+    name: str
+    path: Path
+    forms: dict[str, Form]
+    paths: dict[str, Path]
+    inputs: list[TensorSpec] | None = None
+
+
+def load(path: Path, extra: Sequence[Path] = (), shapes: Shapes | None = None, siblings: bool = True) -> Model:
+    """Look at a model's files without running it.
+
+    ``extra`` are other forms of the same network; with ``siblings``, files of the same stem beside ``path``
+    count too. ``shapes`` gives sizes to dynamic inputs (key ``None``: the only input). Raises :class:`UserError`.
+    """
+    model = Model(name=path.stem.removesuffix(".ncnn"), path=path, forms={}, paths={})
+    for candidate in (path, *extra):
+        _add(model, candidate, "given")
+    if siblings:
+        for suffix in SIBLINGS:
+            beside = path.with_suffix(suffix)
+            if SUFFIXES[suffix] not in model.forms and beside.is_file():
+                _add(model, beside, "beside")
+    if "onnx" in model.forms:
+        model.inputs = concrete(_onnx_inputs(model.paths["onnx"]), shapes or {}, path)
+    return model
+
+
+def format_of(path: Path) -> str:
+    """The form's format, by content where the format can be told by it. Raises :class:`UserError`."""
+    if path.is_dir():
+        raise UserError(f"{path} is a folder, not a model file", f"give a file: {KINDS}")
+    if not path.exists():
+        raise UserError(f"there is no file {path}", _similar(path))
+    with path.open("rb") as file:
+        head = file.read(64)
+    if not head:
+        raise UserError(f"{path} is empty")
+    if head[4:8] == b"TFL3":
+        return "tflite"
+    if head[:7] == b"7767517":
+        return "ncnn"
+    if head[:4] == b"PK\x03\x04":
+        return _zip_format(path)
+    named = SUFFIXES.get(path.suffix.lower())
+    if named in ("tflite", "ncnn", "pt2") or named is None:
+        what = f"is no {named} file" if named else "is not a model that WhichPU knows"
+        raise UserError(f"{path} {what} (it begins with {head[:8]!r})", f"give one of: {KINDS}")
+    return named
+
+
+def files_of(path: Path, form: str) -> list[Path]:
+    """All files of a form: the named one, and weights that live beside it."""
+    if form == "ncnn":
+        return [path, path.with_suffix(".bin")]
+    if form == "openvino":
+        return [path, path.with_suffix(".bin")]
+    if form == "onnx":
+        return [path, *_onnx_external(path)]
+    return [path]
+
+
+def sha256_of(paths: Sequence[Path]) -> str:
+    """One hash over the bytes of all files, in order. Raises :class:`UserError` when one can't be read."""
+    digest = hashlib.sha256()
+    for path in paths:
+        try:
+            with path.open("rb") as file:
+                while piece := file.read(1 << 20):
+                    digest.update(piece)
+        except OSError as problem:
+            raise UserError(f"can't read {path}: {problem.strerror}") from problem
+    return digest.hexdigest()
+
+
+def bytes_of(paths: Sequence[Path]) -> int:
+    """Bytes of all files together."""
+    return sum(path.stat().st_size for path in paths)
+
+
+def concrete(specs: Sequence[Any], shapes: Shapes, path: Path) -> list[TensorSpec]:
+    """Specs with every dynamic size filled from ``shapes``. Raises :class:`UserError` naming what is missing.
+
+    ``specs`` are ``(name, dtype, sizes)``, a dynamic size being a string or a negative number.
+    """
+    names = [name for name, _, _ in specs]
+    for given in shapes:
+        if given is not None and given not in names:
+            raise UserError(f"{path.name} has no input {given!r}", f"its inputs are: {', '.join(names)}")
+        if given is None and len(names) != 1:
+            raise UserError(f"{path.name} has {len(names)} inputs", f"name one: --shape {names[0]}=1x3x224x224")
+    found = []
+    for name, dtype, sizes in specs:
+        asked = shapes.get(name, shapes.get(None))
+        found.append(TensorSpec(name, dtype, _sizes(name, sizes, asked, path)))
+    return found
+
+
+def shape_option(text: str) -> tuple[str | None, list[int]]:
+    """``NAME=1x3x224x224`` (or only the sizes). Raises :class:`UserError`."""
+    name, equals, sizes = text.rpartition("=")
+    if not re.fullmatch(r"\d+([x,]\d+)*", sizes) or (equals and not name):
+        raise UserError(f"--shape {text} is not a shape", "write it as --shape NAME=1x3x224x224")
+    return name or None, [int(size) for size in re.split("[x,]", sizes)]
+
+
+def _add(model: Model, path: Path, origin: Any) -> None:
+    form = format_of(path)
+    if form in model.forms:
+        raise UserError(
+            f"two {form} forms are given: {model.forms[form].file} and {path.name}", "give one of each format"
+        )
+    if form == "onnx":
+        _onnx(path)
+    files = files_of(path, form)
+    missing = [file for file in files if not file.is_file()]
+    if missing:
+        raise UserError(f"{path.name} needs {missing[0].name} beside it, which is not there")
+    _fits_memory(path, bytes_of(files))
+    model.forms[form] = Form(format=form, file=path.name, sha256=sha256_of(files), bytes=bytes_of(files), origin=origin)
+    model.paths[form] = path
+
+
+def _fits_memory(path: Path, size: int) -> None:
+    import psutil
+
+    available = psutil.virtual_memory().available
+    if size > available:
+        raise UserError(
+            f"{path} holds {size / 1e9:.1f} GB of weights; this machine has {available / 1e9:.1f} GB of memory free",
+            "use a machine with more memory, or a smaller form of the model",
+        )
+
+
+def _sizes(name: str, sizes: Sequence[Any], asked: Sequence[int] | None, path: Path) -> list[int]:
+    dynamic = [size for size in sizes if not isinstance(size, int) or size < 0]
+    if asked is None:
+        if not dynamic:
+            return [int(size) for size in sizes]
+        shown = "x".join(str(size) if isinstance(size, int) and size >= 0 else f"[{size}]" for size in sizes)
+        example = "x".join(str(size) if isinstance(size, int) and size >= 0 else "1" for size in sizes)
+        raise UserError(
+            f"input {name!r} of {path.name} has a dynamic shape: {shown}",
+            f"give its sizes, for example --shape {name}={example}",
+        )
+    fits = len(asked) == len(sizes) and all(
+        not isinstance(size, int) or size < 0 or size == given for size, given in zip(sizes, asked, strict=True)
+    )
+    if not fits:
+        shown = "x".join(map(str, sizes))
+        raise UserError(
+            f"--shape {name}={'x'.join(map(str, asked))} does not fit input {name!r} of {path.name}: {shown}"
+        )
+    return [int(size) for size in asked]
+
+
+def _onnx(path: Path) -> Any:
+    """The parsed ONNX file without weights kept elsewhere. Raises :class:`UserError` when it is none."""
+    import onnx
+    from google.protobuf.message import DecodeError
+
+    try:
+        parsed = onnx.load_model(str(path), load_external_data=False)
+    except DecodeError as problem:
+        size = path.stat().st_size
+        raise UserError(
+            f"{path} is not an ONNX model, or it is truncated ({size} bytes): {problem}",
+            "export or download it again, and compare its size and hash with the original",
+        ) from problem
+    except OSError as problem:
+        raise UserError(f"can't read {path}: {problem.strerror}") from problem
+    if not parsed.graph.output:
+        raise UserError(f"{path} is not an ONNX model, or it is truncated: its graph has no output")
+    return parsed
+
+
+def _onnx_inputs(path: Path) -> list[tuple[str, str, list[int | str]]]:
+    from onnx import helper
+
+    graph = _onnx(path).graph
+    weights = {tensor.name for tensor in graph.initializer}
+    found = []
+    for value in graph.input:
+        if value.name in weights:
+            continue
+        if not value.type.HasField("tensor_type"):
+            raise UserError(f"input {value.name!r} of {path.name} is not a plain tensor; WhichPU can't feed it")
+        tensor = value.type.tensor_type
+        dtype = helper.tensor_dtype_to_np_dtype(tensor.elem_type)
+        sizes = [
+            dim.dim_value if dim.HasField("dim_value") and dim.dim_value > 0 else (dim.dim_param or "?")
+            for dim in tensor.shape.dim
+        ]
+        found.append((value.name, str(dtype), sizes))
+    return found
+
+
+def _onnx_external(path: Path) -> list[Path]:
+    """Files beside an ONNX file that hold its weights, each once."""
+    found: dict[Path, None] = {}
+    for tensor in _onnx(path).graph.initializer:
+        for entry in tensor.external_data:
+            if entry.key == "location":
+                found[path.parent / entry.value] = None
+    return list(found)
+
+
+def _zip_format(path: Path) -> str:
+    try:
+        with zipfile.ZipFile(path) as bundle:
+            names = bundle.namelist()
+    except zipfile.BadZipFile as problem:
+        raise UserError(
+            f"{path} is a damaged or truncated archive: {problem}", "export or download it again"
+        ) from problem
+    if any(name.endswith(("archive_format", "serialized_exported_program.json")) for name in names):
+        return "pt2"
+    if any(name.endswith("data.pkl") for name in names):
+        raise UserError(
+            f"{path} holds pickled PyTorch weights or TorchScript, not an exported program",
+            "export it: torch.export.save(torch.export.export(model.eval(), example_inputs), 'model.pt2')",
+        )
+    raise UserError(f"{path} is an archive, but not a model that WhichPU knows", f"give one of: {KINDS}")
+
+
+def _similar(path: Path) -> str | None:
+    import difflib
+
+    try:
+        names = [entry.name for entry in path.parent.iterdir()]
+    except OSError:
+        return None
+    close = difflib.get_close_matches(path.name, names, n=1)
+    return f"did you mean {path.parent / close[0]}?" if close else None

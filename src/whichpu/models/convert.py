@@ -1,0 +1,366 @@
+"""From ONNX to the forms other runtimes need, by the vendors' own converters, kept on a lead.
+
+A converter runs in a process of its own, on a copy of the model in a temporary folder, with telemetry off and pip
+guarded (runtimes.md, section 6). Results are cached by the model's bytes, the wishes and the tool's version.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from whichpu.errors import ConversionError
+from whichpu.worker.wire import TensorSpec
+
+PRECISIONS = ("fp32", "default")
+LOG = "conversion.log"
+RECORD = "conversion.json"
+LAST_LINES = 5
+COLOUR = re.compile("\x1b\\[[0-9;]*m")
+LEAD = {
+    "ORT_DISABLE_TELEMETRY": "1",  # pnnx carries ONNX Runtime inside
+    "PIP_REQUIRE_VIRTUALENV": "1",
+    "PIP_NO_INDEX": "1",  # the first does nothing in a virtual environment
+    "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+}
+PNNX_TYPES = {
+    "float32": "f32",
+    "float16": "f16",
+    "float64": "f64",
+    "int32": "i32",
+    "int64": "i64",
+    "int16": "i16",
+    "int8": "i8",
+    "uint8": "u8",
+}
+PNNX_LOSES = ("ignore ", "reshape: target exceeds")
+"""How lines of pnnx begin that tell of a part of the model it left out, while it goes on to 'succeed'."""
+MNN_CHILD = """\
+import sys
+import onnx, onnxslim
+onnx.save(onnxslim.slim(sys.argv[1]), "slim.onnx")
+import _tools  # MNN's converter itself; its script mnnconvert would run pip and report to a log service
+_tools.mnnconvert(["mnnconvert", "-f", "ONNX", "--modelFile", "slim.onnx", "--MNNModel", sys.argv[2],
+                   "--bizCode", "whichpu", "--useOriginRNNImpl"])
+"""
+"""onnxslim first and --useOriginRNNImpl, else some models come out wrong without a word (runtimes.md, section 4)."""
+
+
+@dataclass(frozen=True)
+class Converted:
+    """A converted model. ``sha256`` and ``bytes`` are over all files of the form.
+
+    ``warnings`` are the tool's own lines about parts of the model that it dropped.
+    """
+
+    path: Path
+    format: str
+    tool: str
+    tool_version: str
+    log: Path
+    sha256: str
+    bytes: int
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Converter:
+    """How one form is made.
+
+    ``packages`` are ``(import name, distribution)``; ``makes`` the form's files, the model's path first, in a folder;
+    ``command`` turns the copy's name, the precision and the inputs into a command line run in that folder.
+    """
+
+    tool: str
+    packages: tuple[tuple[str, str], ...]
+    remedy: str
+    makes: tuple[str, ...]
+    command: Callable[[str, str, Sequence[TensorSpec]], list[str]]
+    loses: tuple[str, ...] = ()
+
+
+def _pnnx(model: str, precision: str, inputs: Sequence[TensorSpec]) -> list[str]:
+    shapes = ",".join(_pnnx_shape(spec) for spec in inputs)
+    return [str(_pnnx_binary()), model, f"inputshape={shapes}", f"fp16={0 if precision == 'fp32' else 1}"]
+
+
+def _mnn(model: str, precision: str, inputs: Sequence[TensorSpec]) -> list[str]:
+    return [sys.executable, "-c", MNN_CHILD, model, "model.mnn"]
+
+
+CONVERTERS: dict[str, Converter] = {
+    "ncnn": Converter(
+        tool="pnnx",
+        packages=(("pnnx", "pnnx"),),
+        remedy="pip install --no-deps pnnx",  # its dependency torch is not used, and would replace a CPU torch
+        makes=("model.ncnn.param", "model.ncnn.bin", "model_ncnn.py"),
+        command=_pnnx,
+        loses=PNNX_LOSES,
+    ),
+    "mnn": Converter(
+        tool="mnnconvert",
+        packages=(("_tools", "MNN"), ("onnxslim", "onnxslim"), ("onnx", "onnx")),
+        remedy="pip install MNN onnxslim onnx",
+        makes=("model.mnn",),
+        command=_mnn,
+    ),
+}
+
+
+def why_not(to: str) -> tuple[str, str] | None:
+    """Reason and remedy when the converter to ``to`` can't run here; looks, but imports nothing."""
+    if to not in CONVERTERS:
+        return f"there is no conversion from ONNX to {to!r}", f"use one of: {', '.join(sorted(CONVERTERS))}"
+    converter = CONVERTERS[to]
+    for module, distribution in converter.packages:
+        if importlib.util.find_spec(module) is None:
+            return f"the Python package {distribution!r} is not installed", converter.remedy
+    return None
+
+
+def convert(
+    source: Path,
+    source_sha256: str,
+    to: str,
+    *,
+    precision: str,
+    inputs: Sequence[TensorSpec],
+    cache: Path,
+    timeout_s: float = 300,
+) -> Converted:
+    """The ONNX model ``source`` in the form ``to``, from the cache when it was made before.
+
+    ``source_sha256`` is over all of the model, external data included. ``precision`` is ``fp32`` or ``default``
+    (what the tool does unasked). Raises :class:`ConversionError` with the tool's last words when it fails, crashes
+    or takes longer than ``timeout_s`` seconds. ``source`` is never touched.
+    """
+    problem = why_not(to)
+    if problem:
+        raise ConversionError(problem[0], problem[1])
+    if precision not in PRECISIONS:
+        raise ConversionError(f"{precision!r} is not a precision; there are: {', '.join(PRECISIONS)}")
+    converter = CONVERTERS[to]
+    version = _version(converter)
+    kept = cache / _key(source_sha256, to, precision, inputs, version)
+    found = _cached(kept)
+    if found is not None:
+        return found
+    cache.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="converting-", dir=cache) as folder:
+        work = Path(folder) / "work"
+        form = Path(folder) / "form"
+        work.mkdir()
+        form.mkdir()
+        _copy_model(source, work)
+        command = converter.command("model.onnx", precision, inputs)
+        ended = _run(command, work, form / LOG, timeout_s)
+        _check(ended, converter, source, work, form / LOG, kept.with_name(kept.name + ".failed.log"))
+        for name in converter.makes:
+            shutil.move(work / name, form / name)
+        _record(form, converter, to, version)
+        _publish(form, kept)
+    made = _cached(kept)
+    if made is None:
+        raise ConversionError(f"{kept} was changed while {source} was converted", f"remove it and try again: {kept}")
+    return made
+
+
+def _version(converter: Converter) -> str:
+    return ", ".join(f"{name} {metadata.version(name)}" for _, name in converter.packages)
+
+
+def _key(sha256: str, to: str, precision: str, inputs: Sequence[TensorSpec], version: str) -> str:
+    wishes = [sha256, to, precision, [[spec.name, spec.dtype, spec.shape] for spec in inputs], version]
+    return f"{to}-{hashlib.sha256(json.dumps(wishes).encode()).hexdigest()[:24]}"
+
+
+def _cached(kept: Path) -> Converted | None:
+    """What is in the folder, or ``None`` when nothing is, or when its files are no longer what was made."""
+    try:
+        record = json.loads((kept / RECORD).read_text(encoding="utf-8"))
+        makes = record.pop("files")
+        if _digest(kept, makes) != (record["sha256"], record["bytes"]):
+            return None
+        warnings = tuple(record.pop("warnings"))
+        return Converted(path=kept / makes[0], log=kept / LOG, warnings=warnings, **record)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _digest(folder: Path, names: Sequence[str]) -> tuple[str, int]:
+    """SHA-256 over names and contents of the files, and their size in bytes."""
+    whole, size = hashlib.sha256(), 0
+    for name in sorted(names):
+        with (folder / name).open("rb") as file:
+            whole.update(f"{name}\0{hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
+            size += file.tell()
+    return whole.hexdigest(), size
+
+
+def _copy_model(source: Path, folder: Path) -> None:
+    """Copy the model and the files that hold its weights. Raises :class:`ConversionError` for what can't be copied."""
+    try:
+        shutil.copyfile(source, folder / "model.onnx")
+        for name in _external_files(source):
+            target = folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source.parent / name, target)
+    except OSError as problem:
+        raise ConversionError(f"{source} can't be copied for the converter: {problem}") from problem
+
+
+def _external_files(source: Path) -> set[str]:
+    """Names, relative to the model's folder, of its external data; empty when the file is no ONNX model.
+
+    Raises :class:`ConversionError` for a name that leads out of the folder.
+    """
+    if importlib.util.find_spec("onnx") is None:
+        return set()
+    import onnx
+    from google.protobuf.message import DecodeError
+
+    try:
+        model = onnx.load_model(source, load_external_data=False)
+    except DecodeError:
+        return set()  # the converter's own words about it are better
+    names = set()
+    for tensor in _tensors(model):
+        names |= {entry.value for entry in tensor.external_data if entry.key == "location"}
+    for name in names:
+        if Path(name).is_absolute() or ".." in Path(name).parts:
+            raise ConversionError(f"{source} keeps weights in {name}, outside its own folder")
+    return names
+
+
+def _tensors(message: Any) -> list[Any]:
+    """All tensors in a protobuf message, in subgraphs and functions too."""
+    import onnx
+
+    if isinstance(message, onnx.TensorProto):
+        return [message]
+    found = []
+    for field, value in message.ListFields():
+        if field.message_type is not None:
+            for part in value if hasattr(value, "append") else [value]:
+                found += _tensors(part)
+    return found
+
+
+def _run(command: Sequence[str], folder: Path, log: Path, timeout_s: float) -> int | None:
+    """The exit status of the command, negative for a signal; ``None`` when it was killed for being late."""
+    environment = {**os.environ, **LEAD, "TMPDIR": str(folder)}
+    with log.open("wb") as words:
+        process = subprocess.Popen(
+            command,
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=words,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            return process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            return None
+        finally:
+            _kill_group(process)
+
+
+def _kill_group(process: subprocess.Popen[bytes]) -> None:
+    """End the process and all it started; harmless when they have ended."""
+    if hasattr(os, "killpg"):
+        try:
+            os.killpg(process.pid, signal.SIGKILL)
+        except (ProcessLookupError, PermissionError):
+            pass
+    else:
+        process.kill()
+    process.wait()
+
+
+def _check(ended: int | None, converter: Converter, source: Path, work: Path, log: Path, failed_log: Path) -> None:
+    """Raises :class:`ConversionError`, with the log kept as ``failed_log``, unless the whole form is there."""
+    missing = [name for name in converter.makes if not (work / name).is_file()]
+    if ended == 0 and not missing:  # MNN's converter returns True and ends with 0 even when it wrote nothing
+        return
+    last = _lines(log)[-LAST_LINES:]
+    os.replace(log, failed_log)
+    said = "\n".join(f"  {line}" for line in last) or "  (it said nothing)"
+    message = f"{converter.tool} could not convert {source}: {_how(ended, missing)}. Its last words:\n{said}"
+    remedy = "measure this model on runtimes that take ONNX as it is, or simplify it first: onnxslim in.onnx out.onnx"
+    raise ConversionError(f"{message}\nThe whole log: {failed_log}", remedy)
+
+
+def _how(ended: int | None, missing: Sequence[str]) -> str:
+    """How the tool ended, in words."""
+    if ended is None:
+        return "it was still running when its time was over, and was ended"
+    if ended < 0:
+        return f"it crashed with {signal.Signals(-ended).name}"
+    if ended > 0:
+        return f"it ended with exit code {ended}"
+    return f"it ended without an error but did not write {', '.join(missing)}"
+
+
+def _lines(log: Path) -> list[str]:
+    """The log's lines that say something, without their colours."""
+    text = COLOUR.sub("", log.read_text(encoding="utf-8", errors="replace"))
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+def _record(form: Path, converter: Converter, to: str, version: str) -> None:
+    sha256, size = _digest(form, converter.makes)
+    lost = [line for line in _lines(form / LOG) if converter.loses and line.startswith(converter.loses)]
+    record = {
+        "files": converter.makes,
+        "format": to,
+        "tool": converter.tool,
+        "tool_version": version,
+        "sha256": sha256,
+        "bytes": size,
+        "warnings": list(dict.fromkeys(lost)),
+    }
+    (form / RECORD).write_text(json.dumps(record, indent=1), encoding="utf-8")
+
+
+def _publish(form: Path, kept: Path) -> None:
+    """Move the finished folder to its place in one step; another process's whole result there is as good as ours."""
+    try:
+        os.rename(form, kept)
+    except OSError:
+        if _cached(kept) is not None:
+            return
+        shutil.rmtree(kept, ignore_errors=True)  # damaged
+        os.rename(form, kept)
+
+
+def _pnnx_binary() -> Path:
+    """The program inside the package; the package itself is not imported, for it may want torch."""
+    spec = importlib.util.find_spec("pnnx")
+    folders = list(spec.submodule_search_locations or []) if spec else []
+    if not folders:
+        raise ConversionError("the Python package 'pnnx' is not installed", CONVERTERS["ncnn"].remedy)
+    return Path(folders[0]) / ("pnnx.exe" if os.name == "nt" else "pnnx")
+
+
+def _pnnx_shape(spec: TensorSpec) -> str:
+    """``[1,3,224,224]f32``. Raises :class:`ConversionError` for types and sizes that pnnx can't take."""
+    if spec.dtype not in PNNX_TYPES:
+        raise ConversionError(f"pnnx takes no input of type {spec.dtype} ({spec.name})")
+    if any(size < 1 for size in spec.shape):
+        raise ConversionError(f"the shape of input {spec.name} must be known to convert: it is {spec.shape}")
+    return f"[{','.join(str(size) for size in spec.shape)}]{PNNX_TYPES[spec.dtype]}"

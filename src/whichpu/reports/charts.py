@@ -1,0 +1,182 @@
+"""Charts as SVG text, from plain data. Colours are few: one for the front runners, one for the rest."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    import altair
+
+INK, QUIET, GRID, FRONT, REST = "#1f2328", "#59636e", "#dfe3e8", "#0969da", "#818b98"
+DARK = {INK: "#e6edf3", QUIET: "#9da7b3", GRID: "#31373f", FRONT: "#58a6ff", REST: "#8b949e"}
+"""Each colour on a dark page; a page's style sheet swaps them by the attributes that hold them."""
+
+FONT = "Arial, Helvetica, Liberation Sans, sans-serif"
+"""Fonts of one width, so that labels measured here fit on every machine."""
+
+WIDE, NARROW = 960, 370
+LOG_FROM = 10.0
+"""A range of more than this many times is shown on a logarithmic scale."""
+
+
+class Median(NamedTuple):
+    """One contender's median latency, its interval and each round's median, all in one unit."""
+
+    name: str
+    label: str
+    value: float
+    low: float | None
+    high: float | None
+    rounds: list[float]
+    front: bool
+
+
+class Spread(NamedTuple):
+    """One contender's steady latencies in one unit; ``p5`` and ``p95`` are ``None`` when refused."""
+
+    name: str
+    label: str
+    least: float
+    p5: float | None
+    p50: float
+    p95: float | None
+    most: float
+    front: bool
+
+
+def medians(rows: Sequence[Median], unit: str, width: int = WIDE) -> str:
+    """A dot a contender with its interval; below it a small dot for each round."""
+    seen = [value for row in rows for value in (row.value, row.low, row.high, *row.rounds) if value is not None]
+    frame = _Frame(rows, seen, f"median latency, {unit}", width)
+    rounds = [{**frame.place(i), "x": value} for i, row in enumerate(rows) for value in row.rounds]
+    bars = [{**frame.place(i), "x": row.low, "x2": row.high} for i, row in enumerate(rows) if row.low is not None]
+    dots = [{**frame.place(i), "x": row.value} for i, row in enumerate(rows)]
+    return frame.draw(
+        frame.marks(rounds).mark_circle(size=13, opacity=0.5, yOffset=9),
+        frame.marks(bars, x2=True).mark_rule(strokeWidth=2.5),
+        frame.marks(bars).mark_tick(thickness=2.5, size=9),
+        frame.marks([{**bar, "x": bar["x2"]} for bar in bars]).mark_tick(thickness=2.5, size=9),
+        frame.marks(dots).mark_circle(size=72, opacity=1),
+    )
+
+
+def spreads(rows: Sequence[Spread], unit: str, width: int = WIDE) -> str:
+    """A thin line from the least to the most, a bar from p5 to p95, a stroke at p50."""
+    seen = [value for row in rows for value in (row.least, row.most)]
+    frame = _Frame(rows, seen, f"steady latency, {unit}", width)
+    lines = [{**frame.place(i), "x": row.least, "x2": row.most} for i, row in enumerate(rows)]
+    bars = [{**frame.place(i), "x": row.p5, "x2": row.p95} for i, row in enumerate(rows) if row.p5 and row.p95]
+    middles = [{**frame.place(i), "x": row.p50} for i, row in enumerate(rows)]
+    ends = [{**frame.place(i), "x": value} for i, row in enumerate(rows) for value in (row.least, row.most)]
+    return frame.draw(
+        frame.marks(lines, x2=True).mark_rule(strokeWidth=1.5),
+        frame.marks(ends).mark_tick(thickness=1.5, size=8),
+        frame.marks(bars, x2=True).mark_bar(size=12, opacity=0.45),
+        frame.marks(middles).mark_tick(thickness=3, size=18),
+    )
+
+
+class _Frame:
+    """Rows from top to bottom, names at the left and numbers at the right; above the row where it is narrow."""
+
+    def __init__(self, rows: Sequence[Median | Spread], seen: list[float], title: str, width: int) -> None:
+        self.rows = rows
+        self.stacked = width < 600
+        self.names = [wrapped(row.name, 46 if self.stacked else 34) for row in rows]
+        self.left = 0 if self.stacked else 18 + 7 * max(len(line) for lines in self.names for line in lines)
+        right = 0 if self.stacked else 14 + 7 * max(len(row.label) for row in rows)
+        self.width = width - self.left - right - 20
+        self.step = 52 if self.stacked else 38
+        self.log = min(seen) > 0 and max(seen) / min(seen) > LOG_FROM
+        self.ticks = log_ticks(min(seen), max(seen), self.width // 55) if self.log else None
+        self.domain = [self.ticks[0], self.ticks[-1]] if self.ticks else [0.0, max(seen) * 1.02]
+        self.title = f"{title} (logarithmic scale)" if self.log else title
+
+    def place(self, index: int) -> dict[str, Any]:
+        """The part of a datum that says in which row it goes, and in which colour."""
+        return {"row": index, "colour": FRONT if self.rows[index].front else REST}
+
+    def marks(self, data: list[dict[str, Any]], x2: bool = False) -> altair.Chart:
+        """Data placed on both axes, without a mark yet."""
+        import altair as alt
+
+        spots = {"x": self._x(), "y": self._y(), "color": alt.Color("colour:N", scale=None)}
+        return alt.Chart(alt.Data(values=data)).encode(**spots, **({"x2": "x2:Q"} if x2 else {}))
+
+    def draw(self, *layers: altair.Chart) -> str:
+        """All layers with names and numbers, as SVG."""
+        import altair as alt
+        import vl_convert
+
+        chart = alt.layer(*layers, *self._words()).properties(width=self.width, height=self.step * len(self.rows))
+        chart = chart.configure(font=FONT, background="transparent", padding=4, aria=False)
+        chart = chart.configure_view(stroke=None)
+        svg: str = vl_convert.vegalite_to_svg(chart.to_dict())
+        return svg
+
+    def _x(self) -> altair.X:
+        import altair as alt
+
+        scale = alt.Scale(type="log" if self.log else "linear", domain=self.domain, nice=not self.log)
+        axis = alt.Axis(
+            title=self.title,
+            **({"values": self.ticks} if self.ticks else {"tickCount": self.width // 90}),
+            labelExpr="replace(format(datum.value, ',~f'), /,/g, ' ')",
+            labelFontSize=12, titleFontSize=12, titleFontWeight="normal", titlePadding=8,
+            labelColor=QUIET, titleColor=QUIET, gridColor=GRID, domain=False, ticks=False, labelPadding=6,
+        )  # fmt: skip
+        return alt.X("x:Q", scale=scale, axis=axis)
+
+    def _y(self) -> altair.Y:
+        import altair as alt
+
+        last = len(self.rows) - 0.5
+        # Stacked rows leave their upper half to the words.
+        lift = 0.16 if self.stacked else 0.0
+        return alt.Y("row:Q", scale=alt.Scale(domain=[last - lift, -0.5 - lift], nice=False, zero=False), axis=None)
+
+    def _words(self) -> list[altair.Chart]:
+        import altair as alt
+
+        data = alt.Data(values=[
+            {"row": i, "name": "\n".join(self.names[i]), "label": row.label, "weight": "bold" if row.front else "normal"}
+            for i, row in enumerate(self.rows)
+        ])  # fmt: skip
+        chart = alt.Chart(data).encode(y=self._y())
+        name = chart.mark_text(
+            align="left", fontSize=12.5, color=INK, lineBreak="\n", baseline="bottom" if self.stacked else "middle",
+            dy=-10 if self.stacked else 0, lineHeight=14,
+        ).encode(x=alt.value(-self.left), text="name:N")  # fmt: skip
+        number = chart.mark_text(
+            align="right" if self.stacked else "left", fontSize=12.5, color=INK,
+            baseline="bottom" if self.stacked else "middle", dy=-10 if self.stacked else 0,
+        ).encode(x=alt.value(self.width + (0 if self.stacked else 14)), text="label:N")  # fmt: skip
+        return [name, number]
+
+
+def wrapped(name: str, most: int) -> list[str]:
+    """A contender's name in lines of at most ``most`` characters, broken after its own punctuation if it can be."""
+    pieces = [piece[i : i + most] for piece in re.findall(r"[^:,=@/\s]*[:,=@/\s]?", name) if piece
+              for i in range(0, len(piece), most)]  # fmt: skip
+    lines = [""]
+    for piece in pieces:
+        if len(lines[-1]) + len(piece) > most:
+            lines.append("")
+        lines[-1] += piece
+    return lines
+
+
+def log_ticks(low: float, high: float, most: int) -> list[float]:
+    """Ticks of 1, 2 and 5 times powers of ten that hold ``low`` to ``high``; coarser ones when there are too many."""
+    decades = range(math.floor(math.log10(low)) - 1, math.ceil(math.log10(high)) + 2)
+    for steps in ((1, 2, 5), (1, 3), (1,)):
+        ladder = [float(f"{step}e{decade}") for decade, step in itertools.product(decades, steps)]
+        first = max(i for i, tick in enumerate(ladder) if tick <= low)
+        last = min(i for i, tick in enumerate(ladder) if tick >= high)
+        if last - first < most:
+            break
+    return ladder[first : last + 1]

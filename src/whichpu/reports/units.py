@@ -1,0 +1,100 @@
+"""Numbers with units. A column gets one unit; what is unknown gets a dash, never a zero."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+UNKNOWN = "–"
+
+
+class Unit(NamedTuple):
+    """A unit's name and how many base units it holds."""
+
+    name: str
+    size: float
+
+
+TIMES = (Unit("ns", 1.0), Unit("µs", 1e3), Unit("ms", 1e6), Unit("s", 1e9))
+
+
+def time_unit(values_ns: Iterable[float | None]) -> Unit:
+    """The one unit for a column of times: the largest in which the smallest value is still at least 0.1."""
+    known = [value for value in values_ns if value]
+    if not known:
+        return TIMES[1]
+    fitting = [unit for unit in TIMES if min(known) >= 0.1 * unit.size]
+    return fitting[-1] if fitting else TIMES[0]
+
+
+def digits(value: float | None, significant: int = 3) -> str:
+    """A number to so many significant digits, without an exponent, with commas between thousands; dash if unknown."""
+    if value is None:
+        return UNKNOWN
+    if value == 0:
+        return "0"
+    exponent = int(f"{value:e}".split("e")[1])
+    return f"{value:,.{max(0, significant - 1 - exponent)}f}"
+
+
+def in_unit(value_ns: float | None, unit: Unit, significant: int = 3) -> str:
+    """A time in a column's unit, without its name."""
+    return digits(None if value_ns is None else value_ns / unit.size, significant)
+
+
+def time(value_ns: float | None, significant: int = 3) -> str:
+    """A time on its own, with its unit."""
+    if value_ns is None:
+        return UNKNOWN
+    unit = time_unit([abs(value_ns)])
+    return f"{in_unit(value_ns, unit, significant)} {unit.name}"
+
+
+def percent(value: float | None, significant: int = 2) -> str:
+    """A share as ``±``-less percent: 0.023 is ``2.3 %``."""
+    return UNKNOWN if value is None else f"{digits(100 * value, significant)} %"
+
+
+def spread(value: float | None, low: float | None, high: float | None) -> str:
+    """An interval as ``±2.3 %`` of its figure; dash when one round says nothing about it."""
+    if value is None or low is None or high is None:
+        return UNKNOWN
+    return f"±{digits(100 * ((high / low) ** 0.5 - 1), 2)} %"
+
+
+def small(value: float | None) -> str:
+    """A tiny or huge number, as ``8.9e-08``; dash if unknown."""
+    if value is None:
+        return UNKNOWN
+    return "0" if value == 0 else f"{value:.1e}"
+
+
+def signed(value: float | None, significant: int = 2) -> str:
+    """A difference with its sign; tiny ones as ``+2.7e-08``."""
+    if value is None:
+        return UNKNOWN
+    if value == 0:
+        return "0"
+    shown = f"{value:+.1e}" if abs(value) < 1e-3 else digits(value, significant)
+    return shown if shown.startswith(("-", "+")) else f"+{shown}"
+
+
+def size(value: float | None) -> str:
+    """Bytes in decimal units, as ``1.2 MB``."""
+    if value is None:
+        return UNKNOWN
+    for name, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if value >= factor:
+            return f"{digits(value / factor)} {name}"
+    return f"{value:.0f} B"
+
+
+def seconds(value: float) -> str:
+    """A waiting time for people: ``45 s``, ``2 min 05 s``."""
+    whole = round(value)
+    return f"{whole} s" if whole < 60 else f"{whole // 60} min {whole % 60:02d} s"
+
+
+def joined(words: Sequence[str]) -> str:
+    """``a, b and c``."""
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}" if words else ""

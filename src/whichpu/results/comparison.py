@@ -1,0 +1,149 @@
+"""Contenders held against a baseline: ratios over rounds, verdicts corrected for their number, refusals by name."""
+
+from __future__ import annotations
+
+import msgspec
+
+from whichpu.errors import UserError
+from whichpu.results.schema import Campaign, Result
+from whichpu.results.summary import median, ratio
+from whichpu.stats.intervals import Estimate, holm, p_value
+from whichpu.stats.verdicts import verdict
+
+METRIC = "latency_median"
+
+
+class Comparison(msgspec.Struct, kw_only=True):
+    """``ratio`` is the contender's median latency over the baseline's, ``low`` to ``high`` its 95 % interval."""
+
+    model: str
+    metric: str
+    baseline: str
+    contender: str
+    ratio: float | None
+    low: float | None
+    high: float | None
+    verdict: str
+    reason: str
+
+
+def compare(campaign: Campaign, baseline: str | None = None) -> list[Comparison]:
+    """All measured contenders of a campaign against ``baseline`` (default: the fastest). Yardsticks stay out.
+
+    Raises :class:`UserError` for a baseline that is not there or has no figures.
+    """
+    measured = measured_results(campaign)
+    if not measured:
+        return []
+    base = fastest(measured) if baseline is None else _named(campaign, baseline)
+    others = [result for result in campaign.results if result is not base and not result.yardstick]
+    evidence = {result.name: ratio(result, base) for result in others}
+    p_values = {name: p_value(found[1]) for name, found in evidence.items() if found is not None}
+    known = {name: p for name, p in p_values.items() if p is not None}
+    adjusted = dict(zip(known, holm(list(known.values())), strict=True))
+    return [_judged(campaign, base, result, evidence[result.name], adjusted, len(known)) for result in others]
+
+
+def across(campaigns: list[tuple[str, Campaign]]) -> list[Comparison]:
+    """Contenders of one name in different campaign files: never judged, because they were not interleaved."""
+    first_name, first = campaigns[0]
+    found = []
+    for name, campaign in campaigns[1:]:
+        for result in measured_results(campaign):
+            twin = next((other for other in measured_results(first) if other.name == result.name), None)
+            if twin is not None:
+                found.append(
+                    _refused(f"{first_name}: {twin.name}", f"{name}: {result.name}", first, campaign, twin, result)
+                )
+    return found
+
+
+def measured_results(campaign: Campaign) -> list[Result]:
+    """Contenders with at least one measured block, yardsticks left out."""
+    return [result for result in campaign.results if not result.yardstick and median(result) is not None]
+
+
+def fastest(results: list[Result]) -> Result:
+    """The result with the smallest median latency."""
+
+    def key(result: Result) -> float:
+        estimate = median(result)
+        return float("inf") if estimate is None else estimate.value
+
+    return min(results, key=key)
+
+
+def _named(campaign: Campaign, name: str) -> Result:
+    for result in campaign.results:
+        if name in (result.name, result.target):
+            if median(result) is None:
+                raise UserError(f"baseline {name!r} has no figures: {result.why or result.status}")
+            return result
+    there = ", ".join(result.name for result in campaign.results)
+    raise UserError(f"no contender is called {name!r}", f"choose one of: {there}")
+
+
+def _judged(
+    campaign: Campaign,
+    base: Result,
+    result: Result,
+    evidence: tuple[Estimate, list[float]] | None,
+    adjusted: dict[str, float],
+    family: int,
+) -> Comparison:
+    row = Comparison(
+        model=campaign.model.name,
+        metric=METRIC,
+        baseline=base.name,
+        contender=result.name,
+        ratio=None,
+        low=None,
+        high=None,
+        verdict="not-comparable",
+        reason=result.why or "no round in common with the baseline",
+    )
+    if evidence is None:
+        return row
+    estimate, _ = evidence
+    row.ratio, row.low, row.high = estimate.value, estimate.low, estimate.high
+    p = adjusted.get(result.name)
+    row.verdict = verdict(estimate, p, campaign.settings.matters)
+    row.reason = _reason(row, estimate.rounds, p, family, campaign.settings.matters)
+    return row
+
+
+def _reason(row: Comparison, rounds: int, p: float | None, family: int, matters: float) -> str:
+    if p is None:
+        return "one round says nothing about spread"
+    corrected = f", corrected for {family} comparisons" if family > 1 else ""
+    facts = f"{rounds} rounds, p = {p:.2g}{corrected}"
+    if row.verdict == "too-small-to-matter":
+        return f"a real difference, but under {100 * matters:g} % ({facts})"
+    return facts
+
+
+def _refused(
+    baseline: str, contender: str, first: Campaign, second: Campaign, twin: Result, result: Result
+) -> Comparison:
+    if first.model.sha256 != second.model.sha256:
+        reason = "other model bytes"
+    elif first.machine.hostname != second.machine.hostname or first.machine.cpu_model != second.machine.cpu_model:
+        reason = "other machine"
+    else:
+        before, after = median(twin), median(result)
+        assert before is not None and after is not None
+        reason = (
+            f"measured in two campaigns (medians {before.value / 1e6:.4g} and {after.value / 1e6:.4g} ms):"
+            " the machine's drift between them is not known; measure both in one `whichpu run`"
+        )
+    return Comparison(
+        model=second.model.name,
+        metric=METRIC,
+        baseline=baseline,
+        contender=contender,
+        ratio=None,
+        low=None,
+        high=None,
+        verdict="not-comparable",
+        reason=reason,
+    )

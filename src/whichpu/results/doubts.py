@@ -1,0 +1,93 @@
+"""Reasons to trust a figure less, found in the raw readings; each with its facts and what to try."""
+
+from __future__ import annotations
+
+from whichpu.results.schema import Campaign, Doubt, Result
+from whichpu.stats.intervals import Estimate
+
+DIFFERS = 1e-3
+"""Largest output difference, relative to the reference's largest output, that fp32 arithmetic explains."""
+
+COARSE = 50
+"""A latency under this many clock steps is read too coarsely."""
+
+
+def doubts_of(result: Result, campaign: Campaign, median: Estimate | None) -> list[Doubt]:
+    """All doubts about one contender's figures, the gravest first."""
+    found = [_outputs(result), _trouble(result)]
+    if median is not None:
+        found += [_few_rounds(median, campaign), _wide(median, campaign), _unsteady(result), _pushed_aside(result)]
+        found += [_coarse(result, campaign, median)]
+    return [doubt for doubt in found if doubt is not None]
+
+
+def _outputs(result: Result) -> Doubt | None:
+    difference = result.difference
+    if difference is None or (difference.relative or 0.0) <= DIFFERS:
+        return None
+    return Doubt(
+        kind="outputs-differ",
+        says=f"outputs differ from the reference by up to {difference.max_abs:.2g}",
+        advice="compare the precision that ran, and look at the score before using this contender",
+    )
+
+
+def _trouble(result: Result) -> Doubt | None:
+    troubles = [reading for reading in result.readings if reading.trouble]
+    if not troubles or result.status == "pending":
+        return None
+    last = troubles[-1]
+    return Doubt(kind="cut-short", says=f"round {last.round + 1} was cut short: {last.trouble}")
+
+
+def _few_rounds(median: Estimate, campaign: Campaign) -> Doubt | None:
+    least = campaign.settings.rounds_least
+    if median.rounds >= least:
+        return None
+    return Doubt(
+        kind="few-rounds",
+        says=f"{median.rounds} of at least {least} rounds were measured",
+        advice="go on with --resume",
+    )
+
+
+def _wide(median: Estimate, campaign: Campaign) -> Doubt | None:
+    width = median.half_width
+    if width is None or width <= 0.10:
+        return None
+    return Doubt(
+        kind="wide-interval",
+        says=f"processes of the same kind differ by much: the median is known to ±{100 * width:.0f} % only",
+        advice="quiet the machine, or give a larger --budget",
+    )
+
+
+def _unsteady(result: Result) -> Doubt | None:
+    judged = [reading for reading in result.readings if reading.warm_steady is not None]
+    never = [reading for reading in judged if not reading.warm_steady]
+    if not judged or 2 * len(never) < len(judged):
+        return None
+    return Doubt(kind="never-steady", says=f"in {len(never)} of {len(judged)} rounds the warm-up never became steady")
+
+
+def _pushed_aside(result: Result) -> Doubt | None:
+    blocks = [
+        block for reading in result.readings for block in reading.blocks if block.switches_involuntary is not None
+    ]
+    wall_s = sum(block.wall_ns for block in blocks) / 1e9
+    switches = sum(block.switches_involuntary or 0 for block in blocks)
+    # A lone thread on a quiet core is preempted a few times a second; hundreds mean that others want the core.
+    if not wall_s or switches / wall_s < 100:
+        return None
+    return Doubt(
+        kind="other-load",
+        says=f"the process was pushed off its core {switches / wall_s:.0f} times a second while measured",
+        advice="stop other programs, or pin with --cpus",
+    )
+
+
+def _coarse(result: Result, campaign: Campaign, median: Estimate) -> Doubt | None:
+    step_ns = campaign.machine.clock_resolution_ns
+    if median.value >= COARSE * step_ns or result.yardstick:
+        return None
+    return Doubt(kind="coarse-clock", says=f"the clock's step is {step_ns} ns, over {100 / COARSE:g} % of the latency")

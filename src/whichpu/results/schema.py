@@ -1,0 +1,180 @@
+"""What a campaign file holds. Version 1; published as JSON Schema in ``docs/schema/campaign-1.json``.
+
+Everything read is kept raw and in order; every figure is computed from it (``results.summary``).
+What was not measured is ``None`` with a reason beside it, never zero.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from whichpu.results.column import Column
+from whichpu.worker.wire import Machine, Precision, TensorSpec
+
+VERSION: Literal["whichpu.campaign/1"] = "whichpu.campaign/1"
+
+Status = Literal["pending", "measured", "refused", "crashed", "hung", "out-of-memory", "bad-output", "not-here", "bug"]
+Nanoseconds = Annotated[int, Meta(ge=0)]
+
+
+class Form(msgspec.Struct, kw_only=True, frozen=True):
+    """One file form of the model. ``sha256`` runs over all its files (weights beside it too)."""
+
+    format: str
+    file: str
+    sha256: str
+    bytes: int
+    origin: Literal["given", "beside", "converted"]
+    tool: str | None = None
+    warnings: list[str] = []
+
+
+class ModelInfo(msgspec.Struct, kw_only=True):
+    """The network measured: its name, inputs with concrete shapes, and the forms that were used."""
+
+    name: str
+    sha256: str
+    inputs: list[TensorSpec]
+    forms: list[Form]
+
+
+class TaskInfo(msgspec.Struct, kw_only=True, frozen=True):
+    """How outputs became a score. ``protocol_sha256`` covers dataset, pre-processing and metric."""
+
+    name: str
+    kind: str
+    metric: str
+    unit: str
+    samples: int
+    protocol_sha256: str
+    naive: float | None = None
+    naive_says: str | None = None
+
+
+class Reference(msgspec.Struct, kw_only=True, frozen=True):
+    """Whose outputs the others are held against, and its score where there is a task."""
+
+    by: str
+    samples: int
+    score: float | None = None
+
+
+class Settings(msgspec.Struct, kw_only=True, frozen=True):
+    """The plan's numbers. ``half_width`` and ``matters`` are relative: 0.02 is 2 %."""
+
+    seed: int
+    threads: int
+    cpus: list[int]
+    budget_s: float
+    half_width: float
+    matters: float
+    rounds_least: int
+    rounds_most: int | None
+    blocks: int
+    timeout_s: float
+    data: str
+
+
+class Difference(msgspec.Struct, kw_only=True, frozen=True):
+    """Outputs against the reference's, over all samples: absolute, and relative to the reference's largest.
+
+    ``relative`` is ``None`` when the reference's outputs are all zero.
+    """
+
+    max_abs: float
+    mean_abs: float
+    relative: float | None
+    samples: int
+
+
+class Doubt(msgspec.Struct, kw_only=True, frozen=True):
+    """A reason to trust a figure less: its kind, the facts, and what to try."""
+
+    kind: str
+    says: str
+    advice: str | None = None
+
+
+class Block(msgspec.Struct, kw_only=True, frozen=True):
+    """A block within a reading: ``count`` latencies, of which the first ``opening`` ran on cold caches.
+
+    ``position`` counts the blocks of all contenders in the round, in the order they ran.
+    """
+
+    position: int
+    count: int
+    opening: int
+    began_ns: Nanoseconds
+    wall_ns: Nanoseconds
+    cpu_ns: Nanoseconds
+    switches_involuntary: int | None = None
+
+
+class Reading(msgspec.Struct, kw_only=True):
+    """What one fresh process read in one round: latencies of all its blocks, in order."""
+
+    round: int
+    import_ns: Nanoseconds | None = None
+    load_ns: Nanoseconds | None = None
+    first_ns: Nanoseconds | None = None
+    warm_steady: bool | None = None
+    warm_ns: Nanoseconds | None = None
+    warm_count: int | None = None
+    rss_bytes: int | None = None
+    loop: str = "python"
+    blocks: list[Block] = []
+    latencies_ns: Column | None = None
+    spent_s: float = 0.0
+    trouble: str | None = None
+
+
+class Result(msgspec.Struct, kw_only=True):
+    """One contender: its target, what really ran, and all its readings; or the reason why there are none."""
+
+    name: str
+    target: str
+    backend: str
+    device: str
+    note: str = ""
+    yardstick: bool = False
+    status: Status = "pending"
+    why: str | None = None
+    remedy: str | None = None
+    words: str | None = None
+    form_sha256: str | None = None
+    asked_precision: str = "fp32"
+    precision: Precision | None = None
+    threads: int = 1
+    options: dict[str, str] = {}
+    versions: dict[str, str] = {}
+    effective: dict[str, str] = {}
+    python: str | None = None
+    took_turns: bool = False
+    difference: Difference | None = None
+    score: float | None = None
+    doubts: list[Doubt] = []
+    readings: list[Reading] = []
+
+
+class Campaign(msgspec.Struct, kw_only=True):
+    """One file: one model on many targets, with the machine, the settings and the seed behind the figures."""
+
+    schema: Literal["whichpu.campaign/1"] = VERSION
+    whichpu: str
+    created: str
+    model: ModelInfo
+    machine: Machine
+    settings: Settings
+    task: TaskInfo | None = None
+    reference: Reference | None = None
+    finished: str | None = None
+    results: list[Result] = []
+
+
+def json_schema() -> dict[str, object]:
+    """The published JSON Schema of a campaign file."""
+    schema = msgspec.json.schema(Campaign)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": VERSION, **schema}

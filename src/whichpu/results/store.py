@@ -1,0 +1,75 @@
+"""Campaign files: written atomically, read strictly."""
+
+from __future__ import annotations
+
+import errno
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from whichpu.errors import UserError
+from whichpu.results.schema import VERSION, Campaign
+
+MODE = 0o644
+
+
+def save(campaign: Campaign, path: Path) -> None:
+    """Replace ``path`` whole or not at all. Raises :class:`UserError` for a full or forbidden disk."""
+    write(path, msgspec.json.format(msgspec.json.encode(campaign), indent=1) + b"\n")
+
+
+def write(path: Path, data: bytes) -> None:
+    """Write ``data`` beside ``path``, flush it to the disk, then rename. Raises :class:`UserError`."""
+    temporary = None
+    try:
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, MODE)
+        os.replace(temporary, path)
+    except OSError as problem:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
+        raise _disk_trouble(path, problem) from problem
+
+
+def load(path: Path) -> Campaign:
+    """Read a campaign file. Raises :class:`UserError` when it is missing, damaged, foreign or too new."""
+    try:
+        data = path.read_bytes()
+    except OSError as problem:
+        raise UserError(f"can't read {path}: {problem.strerror}") from problem
+    try:
+        body = msgspec.json.decode(data)
+    except msgspec.DecodeError as problem:
+        raise UserError(
+            f"{path} is not a campaign file: {problem}", "give a file that `whichpu run` wrote"
+        ) from problem
+    _check_version(path, body)
+    try:
+        return msgspec.convert(body, Campaign)
+    except msgspec.ValidationError as problem:
+        raise UserError(f"{path} is damaged: {problem}", "measure again, or repair it by hand") from problem
+
+
+def _check_version(path: Path, body: Any) -> None:
+    found = body.get("schema") if isinstance(body, dict) else None
+    if found == VERSION:
+        return
+    if isinstance(found, str) and found.startswith("whichpu.campaign/"):
+        raise UserError(f"{path} is of schema {found}; this WhichPU reads {VERSION}", "pip install --upgrade whichpu")
+    raise UserError(
+        f"{path} is not a campaign file: it names no whichpu.campaign schema", "give a file that `whichpu run` wrote"
+    )
+
+
+def _disk_trouble(path: Path, problem: OSError) -> UserError:
+    before = f"{path} still holds what was saved before" if path.exists() else None
+    if problem.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return UserError(f"the disk of {path} is full", "free some space, then go on with --resume", before)
+    return UserError(f"can't write {path}: {problem.strerror}", "choose another place with -o", before)

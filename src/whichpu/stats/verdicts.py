@@ -1,0 +1,22 @@
+"""From a ratio's evidence to a word. A tie is an answer; a real difference may be too small to matter."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from whichpu.stats.intervals import Estimate
+
+Verdict = Literal["faster", "slower", "no-difference", "too-small-to-matter", "not-comparable"]
+ALPHA = 0.05
+
+
+def verdict(ratio: Estimate, adjusted_p: float | None, matters: float, alpha: float = ALPHA) -> Verdict:
+    """The word for ``ratio`` (contender's latency over the baseline's), whose p is adjusted for its family.
+
+    ``matters`` is relative: 0.02 calls a real difference of less than 2 % too small to matter.
+    """
+    if adjusted_p is None or adjusted_p >= alpha:
+        return "no-difference"
+    if 1 / (1 + matters) < ratio.value < 1 + matters:
+        return "too-small-to-matter"
+    return "faster" if ratio.value < 1 else "slower"

@@ -1,0 +1,99 @@
+"""One file per runtime and one line each in the table below; imported only when asked for.
+
+A backend is a module with these names (see ``null.py`` for the smallest one):
+
+``FORMATS``    model formats it takes, best first (``("*",)``: any)
+``OPTIONS``    ``{name: help}`` of the ``name=value`` options a target may carry
+``why_not()``  ``None`` when the runtime can run here, else a :class:`WhyNot`; must not import the runtime
+               when it is merely not installed
+``versions()`` ``{package: version}`` of the runtime
+``offers()``   the :class:`~.wire.Offer` list: devices and precisions that can run here
+``open(job)``  load ``job.model``, return a :class:`Session`; raise :class:`Refused` with the runtime's words
+
+Vendor errors other than :class:`Refused` are reported as the runtime's refusal too, with their traceback.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from types import ModuleType
+from typing import Any, Callable, Dict, List, NamedTuple, Optional
+
+import numpy
+
+from .. import wire
+
+BACKENDS: Dict[str, str] = {
+    "onnxruntime": ".onnxruntime",
+    "openvino": ".openvino",
+    "opencv": ".opencv",
+    "torch": ".torch",
+    "litert": ".litert",
+    "ncnn": ".ncnn",
+    "mnn": ".mnn",
+    "null": ".null",
+}
+
+Arrays = List["numpy.ndarray[Any, Any]"]
+
+
+class WhyNot(NamedTuple):
+    """Why a backend can't run here, and the one command that would change it."""
+
+    reason: str
+    remedy: Optional[str]
+
+
+class Refused(Exception):
+    """The runtime, or the adapter on its behalf, says no; the message is for the user."""
+
+    def __init__(self, message: str, remedy: Optional[str] = None) -> None:
+        super().__init__(message)
+        self.remedy = remedy
+
+
+class Session:
+    """A loaded model. Subclasses set the four attributes and implement the methods.
+
+    ``effective`` holds the options the runtime reports (or was given) after loading: threads, providers, hints.
+    """
+
+    inputs: List[wire.TensorSpec]
+    outputs: List[wire.TensorSpec]
+    effective: Dict[str, str]
+    precision: wire.Precision
+
+    def bind(self, arrays: Arrays) -> Callable[[], Any]:
+        """Copy ``arrays`` (in the order of ``inputs``) into buffers the runtime reads without further copies.
+
+        Returns the zero-argument call that runs one inference, synchronously, with the least overhead that
+        the runtime's API offers. Called again, it replaces what was bound.
+        """
+        raise NotImplementedError
+
+    def read(self) -> Arrays:
+        """Copies of the outputs of the last inference, in the order of ``outputs``."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Release what the runtime holds."""
+
+
+def load(name: str) -> ModuleType:
+    """The backend's module. Raises :class:`Refused` for a name that is not in the table."""
+    if name not in BACKENDS:
+        raise Refused("no backend is called %r; there are: %s" % (name, ", ".join(sorted(BACKENDS))))
+    return importlib.import_module(BACKENDS[name], __name__)
+
+
+def not_installed(module: str, extra: str) -> Optional[WhyNot]:
+    """A :class:`WhyNot` when ``module`` can't be found; looks, but does not import."""
+    if importlib.util.find_spec(module) is not None:
+        return None
+    return WhyNot("the Python package %r is not installed" % module, "pip install 'whichpu[%s]'" % extra)
+
+
+def spec_of(name: str, array: "numpy.ndarray[Any, Any]") -> wire.TensorSpec:
+    """The :class:`~.wire.TensorSpec` of an array."""
+    return wire.TensorSpec(name, str(array.dtype), [int(size) for size in array.shape])

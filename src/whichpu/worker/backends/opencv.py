@@ -1,0 +1,258 @@
+"""OpenCV's own inference, ``cv2.dnn``, on the CPU. OpenCV 5 has two engines of its own, OpenCV 4 has one.
+
+Lowest-overhead call: ``setInput`` once (it copies), then ``forward`` with the outputs' names; repeated
+``forward`` recomputes everything (checked, 4.14 and 5.0). TFLite is left out: OpenCV's importer turns
+NHWC tensors into NCHW, so the model's inputs and outputs would not be what the file says.
+"""
+
+from __future__ import annotations
+
+import importlib
+import mmap
+import pathlib
+from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
+
+import numpy
+
+from .. import wire
+from . import Arrays, Refused, Session, WhyNot, not_installed
+
+FORMATS = ("onnx",)
+OPTIONS = {"engine": "OpenCV 5 only: classic, new, ort or auto (default: auto, which tries new, then classic)"}
+ENGINES = {"auto": "ENGINE_AUTO", "classic": "ENGINE_CLASSIC", "new": "ENGINE_NEW", "ort": "ENGINE_ORT"}
+NOTES = {
+    "auto": "OpenCV 5's own choice: the new engine if it can read the model, else the classic one",
+    "classic": "OpenCV 4's engine, kept in OpenCV 5",
+    "new": "OpenCV 5's new engine alone",
+    "ort": "ONNX Runtime inside OpenCV 5",
+}
+MOVES = ("Reshape", "Flatten", "Permute", "Split", "Slice", "Concat", "Padding", "Identity", "Crop", "Blank")
+# TensorProto.DataType of onnx.proto3; what NumPy has no name for is left out.
+ONNX_DTYPES = {
+    1: "float32",
+    2: "uint8",
+    3: "int8",
+    4: "uint16",
+    5: "int16",
+    6: "int32",
+    7: "int64",
+    9: "bool",
+    10: "float16",
+    11: "float64",
+    12: "uint32",
+    13: "uint64",
+}
+
+
+def why_not() -> Optional[WhyNot]:
+    return not_installed("cv2", "opencv")
+
+
+def versions() -> Dict[str, str]:
+    return {"opencv": str(_cv2().__version__)}
+
+
+def offers() -> List[wire.Offer]:
+    if not _has_engines():
+        return [wire.Offer("cpu")]
+    found = [wire.Offer("cpu", note=NOTES["auto"])]
+    found += [wire.Offer("cpu", options={"engine": name}, note=NOTES[name]) for name in ("classic", "new")]
+    if _has_ort():
+        found.append(wire.Offer("cpu", options={"engine": "ort"}, note=NOTES["ort"]))
+    return found
+
+
+def open(job: wire.Open) -> "OpenCv":
+    cv2 = _cv2()
+    if job.device != "cpu":
+        raise Refused("WhichPU runs OpenCV on the CPU only, not on %r" % job.device, "write the target as opencv:cpu")
+    if not job.inputs:
+        raise Refused(
+            "OpenCV can't tell a model's inputs, and the job doesn't name them",
+            "give the inputs' names, types and shapes with the job",
+        )
+    cv2.setNumThreads(job.threads)
+    return OpenCv(_read_net(job.model, job.options.get("engine")), job)
+
+
+class OpenCv(Session):
+    def __init__(self, net: Any, job: wire.Open) -> None:
+        cv2 = _cv2()
+        self.net = net
+        net.setPreferableBackend(cv2.dnn.DNN_BACKEND_OPENCV)
+        net.setPreferableTarget(cv2.dnn.DNN_TARGET_CPU)
+        self.inputs = list(job.inputs or [])
+        # OpenCV 4 and the classic engine list outputs by the alphabet; the model's own order is in its file.
+        self.outputs = onnx_outputs(job.model)
+        self.names = [spec.name for spec in self.outputs]
+        missing = sorted(set(self.names) - set(net.getUnconnectedOutLayersNames()))
+        if missing:
+            raise Refused("OpenCV does not give the model's outputs %s" % ", ".join(missing))
+        self.effective = _effective(net, job)
+        self.precision = precision_of(net)
+        self.results: Any = []
+
+    def bind(self, arrays: Arrays) -> Callable[[], Any]:
+        for spec, array in zip(self.inputs, arrays):
+            self.net.setInput(_blob(array), spec.name)
+        forward, names = self.net.forward, self.names
+
+        def run() -> None:
+            self.results = forward(names)
+
+        return run
+
+    def read(self) -> Arrays:
+        return [_as_declared(numpy.array(array), spec.shape) for spec, array in zip(self.outputs, self.results)]
+
+    def close(self) -> None:
+        self.net = None
+        self.results = []
+
+
+def precision_of(net: Any) -> wire.Precision:
+    """Int8 kernels carry it in their layer type; on DNN_TARGET_CPU all others compute in fp32."""
+    counts = {kind: int(net.getLayersCount(kind)) for kind in net.getLayerTypes()}
+    int8 = sum(count for kind, count in counts.items() if kind.endswith("Int8") and not kind.startswith(MOVES))
+    if int8:
+        return wire.Precision("int8", "layer types: %d of %d layers have int8 kernels" % (int8, sum(counts.values())))
+    return wire.Precision(
+        "fp32", "target DNN_TARGET_CPU, and none of %d layers has an int8 kernel" % sum(counts.values())
+    )
+
+
+def onnx_outputs(path: str) -> List[wire.TensorSpec]:
+    """The graph's outputs in the file's order and with the file's types; -1 for a size that is not fixed.
+
+    Reads the few fields of onnx.proto3 it needs by itself: the ``onnx`` package is not on the board.
+    Raises :class:`Refused` for a type NumPy has no name for, ``ValueError`` or ``IndexError`` for what is no ONNX.
+    """
+    with pathlib.Path(path).open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        graph = _only(data, (0, len(data)), 7)  # ModelProto.graph
+        return [_output_spec(data, span) for number, span in _fields(data, graph) if number == 12]  # .output
+
+
+Span = Tuple[int, int]
+
+
+def _output_spec(data: mmap.mmap, value: Span) -> wire.TensorSpec:
+    """A ValueInfoProto: ``name`` 1, ``type`` 2, in it ``tensor_type`` 1 with ``elem_type`` 1 and ``shape`` 2."""
+    name = data[slice(*_only(data, value, 1))].decode("utf-8")
+    tensor = _only(data, _only(data, value, 2), 1)
+    code = _only(data, tensor, 1)[0]
+    if code not in ONNX_DTYPES:
+        raise Refused("WhichPU can't read the output %r: its type is number %d of ONNX's" % (name, code))
+    dims = [span for number, span in _fields(data, _only(data, tensor, 2)) if number == 1]
+    sizes = [_only(data, dim, 1)[0] for dim in dims]  # TensorShapeProto.Dimension.dim_value
+    return wire.TensorSpec(name, ONNX_DTYPES[code], [size or -1 for size in sizes])
+
+
+def _only(data: mmap.mmap, inside: Span, wanted: int) -> Span:
+    """The last field ``wanted`` (protobuf's rule), or an empty span: a value of 0, a text of nothing."""
+    found = (0, 0)
+    for number, span in _fields(data, inside):
+        if number == wanted:
+            found = span
+    return found
+
+
+def _fields(data: mmap.mmap, inside: Span) -> Iterator[Tuple[int, Span]]:
+    """A protobuf message's fields: number and where it lies; for an integer, the value itself comes first.
+
+    https://protobuf.dev/programming-guides/encoding/
+    """
+    at, end = inside
+    while at < end:
+        tag, at = _varint(data, at)
+        wire_type = tag & 7
+        if wire_type == 0:
+            value, at = _varint(data, at)
+            yield tag >> 3, (value, value)
+            continue
+        size = {1: 8, 5: 4}.get(wire_type)
+        if wire_type == 2:
+            size, at = _varint(data, at)
+        if size is None:
+            raise ValueError("not a protobuf message: wire type %d" % wire_type)
+        yield tag >> 3, (at, at + size)
+        at += size
+
+
+def _varint(data: mmap.mmap, at: int) -> Tuple[int, int]:
+    value = shift = 0
+    while True:
+        byte = data[at]
+        value, at, shift = value | (byte & 0x7F) << shift, at + 1, shift + 7
+        if byte < 0x80:
+            return value, at
+
+
+def _read_net(path: str, engine: Optional[str]) -> Any:
+    cv2 = _cv2()
+    if engine is None:
+        return _loaded(cv2.dnn.readNetFromONNX(path), engine)
+    if engine not in ENGINES:
+        raise Refused("engine=%s is not an engine; there are: %s" % (engine, ", ".join(sorted(ENGINES))))
+    if not _has_engines():
+        raise Refused(
+            "engine=%s needs OpenCV 5; this is OpenCV %s, which has one engine" % (engine, cv2.__version__),
+            "leave the option away, or install opencv-python-headless 5 in an environment of its own",
+        )
+    if engine == "ort" and not _has_ort():  # OpenCV would only log a warning and run engine=auto
+        raise Refused(
+            "this OpenCV %s was built without ONNX Runtime" % cv2.__version__,
+            "measure ONNX Runtime itself with onnxruntime:cpu",
+        )
+    return _loaded(cv2.dnn.readNetFromONNX(path, getattr(cv2.dnn, ENGINES[engine])), engine)
+
+
+def _loaded(net: Any, engine: Optional[str]) -> Any:
+    """The net, unless it is empty: OpenCV 5's new engine only logs that it can't read a model."""
+    if net.empty():
+        raise Refused(
+            "OpenCV's %s engine could not read the model and left it empty" % (engine or "own"),
+            "engine=classic may read it" if engine == "new" else None,
+        )
+    return net
+
+
+def _effective(net: Any, job: wire.Open) -> Dict[str, str]:
+    cv2 = _cv2()
+    found = {"threads": str(cv2.getNumThreads()), "backend": "DNN_BACKEND_OPENCV", "target": "DNN_TARGET_CPU"}
+    if _has_engines():
+        # Only the classic engine has an input layer; auto may have fallen back to it without a word.
+        classic = "__NetInputLayer__" in net.getLayerTypes()
+        found["engine"] = "ort" if job.options.get("engine") == "ort" else "classic" if classic else "new"
+        found["engine_asked"] = job.options.get("engine", "auto")
+    return found
+
+
+def _cv2() -> Any:
+    """The module, untyped: its stubs differ between OpenCV 4 and 5."""
+    return importlib.import_module("cv2")
+
+
+def _has_engines() -> bool:
+    return hasattr(_cv2().dnn, "ENGINE_AUTO")
+
+
+def _has_ort() -> bool:
+    rows = [row.split(":", 1) for row in _cv2().getBuildInformation().splitlines() if "ONNX Runtime:" in row]
+    return any(not row[1].strip().startswith("NO") for row in rows)
+
+
+def _blob(array: "numpy.ndarray[Any, Any]") -> Any:
+    """The array as OpenCV must see it: without the wrapper a 3-D array of few columns is an image with channels."""
+    cv2 = _cv2()
+    array = numpy.ascontiguousarray(array)
+    return cv2.Mat(array) if array.ndim > 2 and hasattr(cv2, "Mat") else array
+
+
+def _as_declared(array: "numpy.ndarray[Any, Any]", shape: List[int]) -> "numpy.ndarray[Any, Any]":
+    """Undo that a matrix of OpenCV 4 has at least two dimensions; a shape that is simply wrong stays to be seen."""
+    if array.ndim == len(shape) or shape.count(-1) > 1:
+        return array
+    try:
+        return array.reshape(shape)
+    except ValueError:
+        return array

@@ -1,0 +1,203 @@
+"""The resident worker: one request a line on stdin, one answer a line on a guarded stdout."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+import traceback
+from typing import IO, Any, Callable, Dict, List, Optional
+
+import numpy
+
+from . import machine, measure, wire
+from .backends import BACKENDS, Arrays, Refused, Session, load
+
+
+def main(arguments: List[str]) -> int:
+    """Answer requests until stdin closes; return the exit status."""
+    requests, answers = guard_streams()
+    _die_with_parent()
+    if arguments[:1] == ["--cpus"]:
+        os.sched_setaffinity(0, {int(cpu) for cpu in arguments[1].split(",")})
+    answers.write(wire.answer_line(0, wire.Hello(wire.PROTOCOL, os.getpid(), list(BACKENDS), machine.look())))
+    worker = Worker()
+    for line in requests:
+        answers.write(worker.answer(line))
+    return 0
+
+
+def guard_streams() -> "tuple[IO[str], IO[str]]":
+    """Private copies of stdin and stdout; what vendor libraries print, from C too, lands on stderr."""
+    sys.stdout.flush()
+    requests = os.fdopen(os.dup(0), "r", encoding="utf-8")
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    os.dup2(2, 1)
+    return requests, answers
+
+
+def _die_with_parent() -> None:
+    """On Linux, ask to be killed when the host dies: a frozen worker can't see its stdin close."""
+    try:
+        import ctypes
+
+        ctypes.CDLL(None).prctl(1, int(signal.SIGKILL))  # PR_SET_PDEATHSIG
+    except (AttributeError, OSError, ImportError, TypeError):
+        pass
+
+
+class Worker:
+    """Holds at most one loaded model between requests."""
+
+    def __init__(self) -> None:
+        self.session: Optional[Session] = None
+        self.call: Optional[Callable[[], Any]] = None
+        self.handlers: Dict[type, Callable[[Any], Any]] = {
+            wire.Describe: describe,
+            wire.Open: self.open,
+            wire.Bind: self.bind,
+            wire.Warm: lambda request: measure.warm(self._bound(), request),
+            wire.Measure: lambda request: measure.block(self._bound(), request),
+            wire.Infer: self.infer,
+            wire.Close: self.close,
+        }
+
+    def answer(self, line: str) -> str:
+        """The answer line to a request line; every error is an answer too."""
+        number = None
+        try:
+            number, request = wire.request_from(line)
+            return wire.answer_line(number, self.handlers[type(request)](request))
+        except Exception as problem:
+            return wire.answer_line(number, failure_of(problem))
+
+    def open(self, job: wire.Open) -> wire.Opened:
+        self.close(wire.Close())
+        backend = load(job.backend)
+        reason = backend.why_not()
+        if reason is not None:
+            raise Refused(reason.reason, reason.remedy)
+        _check_options(job, backend.OPTIONS)
+        began = time.perf_counter_ns()
+        versions = backend.versions()  # imports the runtime: not part of the load time
+        imported = time.perf_counter_ns()
+        session: Session = backend.open(job)
+        loaded = time.perf_counter_ns()
+        self.session = session
+        return wire.Opened(
+            load_ns=loaded - imported,
+            import_ns=imported - began,
+            inputs=session.inputs,
+            outputs=session.outputs,
+            versions=versions,
+            effective=session.effective,
+            precision=session.precision,
+            rss_bytes=machine.rss_bytes(),
+        )
+
+    def bind(self, request: wire.Bind) -> wire.Bound:
+        session = self._open()
+        self.call = session.bind(_sample(_inputs(request.inputs, session), request.index))
+        first_ns = measure.first(self.call)
+        _save(request.outputs, session.read())
+        return wire.Bound(first_ns)
+
+    def infer(self, request: wire.Infer) -> wire.Inferred:
+        session = self._open()
+        inputs = _inputs(request.inputs, session)
+        samples = len(inputs[0]) if inputs else 0
+        collected: List[Arrays] = []
+        began = time.perf_counter_ns()
+        for index in range(samples):
+            session.bind(_sample(inputs, index))()
+            collected.append(session.read())
+        wall_ns = time.perf_counter_ns() - began
+        self.call = None  # what was bound for measuring is gone
+        _save(request.outputs, [numpy.stack(column) for column in zip(*collected)])
+        return wire.Inferred(samples, wall_ns)
+
+    def close(self, request: wire.Close) -> wire.Closed:
+        if self.session is not None:
+            self.session.close()
+        self.session = self.call = None
+        return wire.Closed()
+
+    def _open(self) -> Session:
+        if self.session is None:
+            raise wire.WireError("no model is open")
+        return self.session
+
+    def _bound(self) -> Callable[[], Any]:
+        if self.call is None:
+            raise wire.WireError("no inputs are bound")
+        return self.call
+
+
+def describe(request: wire.Describe) -> wire.Description:
+    """What the backend can do here; a runtime that is installed but broken is 'not usable', with its words."""
+    backend = load(request.backend)
+    found = wire.Description(
+        backend=request.backend,
+        usable=False,
+        why_not=None,
+        remedy=None,
+        formats=list(backend.FORMATS),
+        options=dict(backend.OPTIONS),
+    )
+    reason = backend.why_not()
+    if reason is not None:
+        found.why_not, found.remedy = reason
+        return found
+    try:
+        found.versions, found.offers = backend.versions(), backend.offers()
+        found.usable = True
+    except Exception as problem:
+        found.why_not = "installed, but it does not start: %s: %s" % (type(problem).__name__, problem)
+        found.remedy = "reinstall it: pip install --force-reinstall 'whichpu[%s]'" % request.backend
+    return found
+
+
+def failure_of(problem: BaseException) -> wire.Failure:
+    """Any exception as data. Whatever a vendor's library raises is that library's refusal."""
+    text = str(problem) or type(problem).__name__
+    kind = "refused"
+    if isinstance(problem, wire.WireError):
+        kind = "bad-request"
+    elif isinstance(problem, MemoryError) or "bad_alloc" in text or "bad allocation" in text:
+        kind = "out-of-memory"
+    return wire.Failure(
+        kind=kind,
+        type=type(problem).__name__,
+        message=text,
+        traceback="".join(traceback.format_exception(type(problem), problem, problem.__traceback__)),
+        remedy=getattr(problem, "remedy", None),
+    )
+
+
+def _check_options(job: wire.Open, known: Dict[str, str]) -> None:
+    for name in job.options:
+        if name not in known:
+            takes = ", ".join(sorted(known)) or "none"
+            raise Refused("%s has no option %r; it takes: %s" % (job.backend, name, takes))
+
+
+def _inputs(path: str, session: Session) -> Arrays:
+    with numpy.load(path, allow_pickle=False) as file:
+        inputs = [file["input_%d" % index] for index in range(len(file.files))]
+    if session.inputs and len(inputs) != len(session.inputs):
+        raise Refused("the model takes %d inputs, the data has %d" % (len(session.inputs), len(inputs)))
+    return inputs
+
+
+def _sample(inputs: Arrays, index: int) -> Arrays:
+    return [array[index] for array in inputs]
+
+
+def _save(path: str, outputs: Arrays) -> None:
+    with open(path, "wb") as file:
+        named: Dict[str, Any] = {"output_%d" % index: array for index, array in enumerate(outputs)}
+        numpy.savez(file, **named)

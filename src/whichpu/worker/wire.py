@@ -1,0 +1,292 @@
+"""The words host and worker share: one JSON object a line, one answer to each request.
+
+Standard library only, Python 3.8+. The host converts answers strictly into these
+dataclasses; the worker builds requests from plain dicts with :func:`request_from`.
+Units stand in the names; shapes are lists of positive integers.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from typing import Any, Dict, List, Optional, Type
+
+PROTOCOL = 1
+"""Raised when a request or an answer changes its meaning; both sides must agree."""
+
+
+class WireError(ValueError):
+    """A line that is not a request of this protocol."""
+
+
+@dataclass
+class TensorSpec:
+    """One input or output of a model, as the runtime sees it.
+
+    ``dtype`` is NumPy's name (``float32``); ``shape`` is concrete; empty for a scalar.
+    """
+
+    name: str
+    dtype: str
+    shape: List[int]
+
+
+# ---------------------------------------------------------------- requests
+
+
+@dataclass
+class Describe:
+    """What can ``backend`` do on this machine, and if nothing, why not?"""
+
+    backend: str
+
+
+@dataclass
+class Open:
+    """Load a model. ``inputs`` are what the host knows of them (``None``: ask the runtime).
+
+    ``precision`` is ``fp32`` (every backend must then really run fp32) or ``default``
+    (whatever the runtime does for a user who asks for nothing).
+    """
+
+    backend: str
+    device: str
+    model: str
+    format: str
+    precision: str = "fp32"
+    threads: int = 1
+    options: Dict[str, str] = field(default_factory=dict)
+    inputs: Optional[List[TensorSpec]] = None
+
+
+@dataclass
+class Bind:
+    """Put sample ``index`` of the inputs file into the runtime's buffers; run the first inference.
+
+    The file is an ``.npz`` with ``input_0``, ``input_1``, ... each ``[samples, *shape]``.
+    The first inference's outputs go to ``outputs`` (``output_0``, ... without sample axis).
+    """
+
+    inputs: str
+    outputs: str
+    index: int = 0
+
+
+@dataclass
+class Warm:
+    """Run until the latency is steady, or ``limit_ns`` have passed."""
+
+    limit_ns: int = 2_000_000_000
+    tolerance: float = 0.05
+
+
+@dataclass
+class Measure:
+    """Measure one block: ``least_count`` inferences or ``least_ns``, whichever is longer.
+
+    The opening inferences (``opening_count`` or ``opening_ns``, whichever is longer) run on
+    cold caches: they are kept, but counted apart. ``most_count`` bounds a block's size.
+    """
+
+    least_count: int = 20
+    least_ns: int = 20_000_000
+    opening_count: int = 2
+    opening_ns: int = 2_000_000
+    most_count: int = 4_000
+
+
+@dataclass
+class Infer:
+    """Run every sample of the inputs file (as in :class:`Bind`); write all outputs, ``[samples, *shape]``."""
+
+    inputs: str
+    outputs: str
+
+
+@dataclass
+class Close:
+    """Release the model."""
+
+
+REQUESTS: Dict[str, Type[Any]] = {
+    "describe": Describe,
+    "open": Open,
+    "bind": Bind,
+    "warm": Warm,
+    "measure": Measure,
+    "infer": Infer,
+    "close": Close,
+}
+
+# ---------------------------------------------------------------- answers
+
+
+@dataclass
+class Machine:
+    """The board as found. What could not be read is ``None``, never zero."""
+
+    hostname: str
+    system: str
+    architecture: str
+    python: str
+    numpy: str
+    cpu_model: Optional[str]
+    cpus_usable: int
+    cpus_online: Optional[int]
+    governor: Optional[str]
+    memory_total_bytes: Optional[int]
+    memory_available_bytes: Optional[int]
+    load_average_1min: Optional[float]
+    virtualised: Optional[bool]
+    clock_resolution_ns: int
+    clock_cost_ns: int
+
+
+@dataclass
+class Hello:
+    """The worker's first line, before any request."""
+
+    protocol: int
+    pid: int
+    backends: List[str]
+    machine: Machine
+
+
+@dataclass
+class Offer:
+    """One way a backend can run here. ``note`` says what sets it apart from the plain target.
+
+    ``precision`` is what to ask for; ``ran`` what the runtime will then do, where it is known.
+    """
+
+    device: str
+    precision: str = "fp32"
+    options: Dict[str, str] = field(default_factory=dict)
+    note: str = ""
+
+
+@dataclass
+class Description:
+    """A backend as found here. ``formats`` are model formats it takes, best first (``*``: any)."""
+
+    backend: str
+    usable: bool
+    why_not: Optional[str]
+    remedy: Optional[str]
+    formats: List[str]
+    options: Dict[str, str]
+    versions: Dict[str, str] = field(default_factory=dict)
+    offers: List[Offer] = field(default_factory=list)
+
+
+@dataclass
+class Precision:
+    """The precision that really ran, and what shows it."""
+
+    ran: str
+    evidence: str
+
+
+@dataclass
+class Opened:
+    """A loaded model: load time from the file to a runnable model, and what the runtime made of our wishes."""
+
+    load_ns: int
+    import_ns: int
+    inputs: List[TensorSpec]
+    outputs: List[TensorSpec]
+    versions: Dict[str, str]
+    effective: Dict[str, str]
+    precision: Precision
+    rss_bytes: Optional[int]
+
+
+@dataclass
+class Bound:
+    """The first inference, kept apart from all others."""
+
+    first_ns: int
+
+
+@dataclass
+class Warmed:
+    """How the latency became steady; ``steady`` is False when it never was within the limit."""
+
+    steady: bool
+    wall_ns: int
+    latencies_ns: List[int]
+
+
+@dataclass
+class Block:
+    """One measured block, in order. The first ``opening`` latencies opened on cold caches.
+
+    ``wall_ns`` is the time of the steady part with the loop's own cost (for throughput);
+    ``cpu_ns`` all CPU time of the process in it. ``began_ns`` is CLOCK_MONOTONIC.
+    """
+
+    latencies_ns: List[int]
+    opening: int
+    began_ns: int
+    wall_ns: int
+    cpu_ns: int
+    switches_involuntary: Optional[int]
+    loop: str = "python"
+
+
+@dataclass
+class Inferred:
+    """How many samples were run, and how long all of it took (not a latency)."""
+
+    samples: int
+    wall_ns: int
+
+
+@dataclass
+class Closed:
+    """The model is released."""
+
+
+@dataclass
+class Failure:
+    """An error as data. ``kind``: ``refused`` (the runtime or the model says no), ``bad-request``
+    (the host or the user asked for what isn't there), ``out-of-memory`` or ``bug`` (ours)."""
+
+    kind: str
+    type: str
+    message: str
+    traceback: str
+    remedy: Optional[str] = None
+
+
+# ---------------------------------------------------------------- lines
+
+
+def request_line(number: int, request: Any) -> str:
+    """One request as a line. Raises :class:`WireError` for what is not a request."""
+    for name, kind in REQUESTS.items():
+        if type(request) is kind:
+            body = {"id": number, "request": name, "with": dataclasses.asdict(request)}
+            return json.dumps(body, separators=(",", ":")) + "\n"
+    raise WireError("%r is not a request" % (request,))
+
+
+def request_from(line: str) -> "tuple[int, Any]":
+    """The request's number and the request itself. Raises :class:`WireError`."""
+    try:
+        body = json.loads(line)
+        kind = REQUESTS[body["request"]]
+        fields = dict(body.get("with") or {})
+        if fields.get("inputs") and kind is Open:
+            fields["inputs"] = [TensorSpec(**spec) for spec in fields["inputs"]]
+        return int(body["id"]), kind(**fields)
+    except (ValueError, KeyError, TypeError) as problem:
+        what = "%s: %s" % (type(problem).__name__, problem)
+        raise WireError("not a request of protocol %d: %s" % (PROTOCOL, what)) from problem
+
+
+def answer_line(number: Optional[int], answer: Any) -> str:
+    """One answer, or one failure, as a line."""
+    key = "failure" if isinstance(answer, Failure) else "answer"
+    return json.dumps({"id": number, key: dataclasses.asdict(answer)}, separators=(",", ":")) + "\n"
