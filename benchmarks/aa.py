@@ -78,7 +78,9 @@ def campaign(tally: Tally, path: Path, options: argparse.Namespace, seed: int) -
     tally.half_widths.append((found.high / found.low) ** 0.5 - 1)
     tally.rounds.append(len(measured.campaign.results[0].readings))
     tally.median_us.append(1e-3 * (measured.figures[0].median_ns or 0.0))
-    return f"{found.verdict}, ratio {found.ratio:.4f} [{found.low:.4f}, {found.high:.4f}], {found.reason}, {seconds:.0f} s"
+    return (
+        f"{found.verdict}, ratio {found.ratio:.4f} [{found.low:.4f}, {found.high:.4f}], {found.reason}, {seconds:.0f} s"
+    )
 
 
 def usual_pair(tally: Tally, path: Path, data: Path, options: argparse.Namespace, seed: int) -> None:
@@ -103,7 +105,8 @@ def bootstrap_differs(
     """Does the 95 % percentile interval of the ratio of medians leave out 1?"""
     generator = np.random.default_rng(seed)
     above, below = (
-        np.median(sample[generator.integers(0, sample.size, (draws, sample.size))], axis=1) for sample in (after, before)
+        np.median(sample[generator.integers(0, sample.size, (draws, sample.size))], axis=1)
+        for sample in (after, before)
     )
     low, high = np.percentile(above / below, [2.5, 97.5])
     return not low <= 1 <= high
@@ -112,16 +115,15 @@ def bootstrap_differs(
 # ---------------------------------------------------------------- all tries
 
 
-def run(names: list[str], folder: Path, options: argparse.Namespace) -> Iterator[Tally]:
-    """All tries, the models taking turns; yields every tally at once, then fills them."""
-    models = [(Tally(Path(name).stem), networks.find(name, folder)) for name in names]
-    yield from (tally for tally, _ in models)
-    data = {tally.model: samples(path, folder / f"{tally.model}.npz", options.seed) for tally, path in models}
+def run(tallies: list[Tally], folder: Path, options: argparse.Namespace) -> None:
+    """All tries, the models taking turns."""
+    paths = [networks.find(name, folder) for name in options.models]
+    data = [samples(path, folder / f"inputs-{index}.npz", options.seed) for index, path in enumerate(paths)]
     for number in range(options.tries):
-        for tally, path in models:
+        for tally, path, inputs_file in zip(tallies, paths, data, strict=True):
             said = campaign(tally, path, options, options.seed + number)
             for pair in range(options.pairs):
-                usual_pair(tally, path, data[tally.model], options, options.seed + 1_000 * number + pair)
+                usual_pair(tally, path, inputs_file, options, options.seed + 1_000 * number + pair)
             print(f"{tally.model} try {number + 1}/{options.tries}: {said}; usual: {_usual_so_far(tally)}", flush=True)
 
 
@@ -169,7 +171,7 @@ def render(tallies: list[Tally], facts: page.Facts, options: argparse.Namespace)
         "",
         *page.table(CAMPAIGN_HEADS, [campaign_row(tally) for tally in tallies]),
         "",
-        f"## The usual method, in the same run: {ITERATIONS} iterations in one fresh process, then {ITERATIONS} in another",
+        f"## The usual method, in the same run: {ITERATIONS} iterations in one fresh process, {ITERATIONS} in another",
         "",
         *page.table(USUAL_HEADS, [usual_row(tally) for tally in tallies]),
     ]
@@ -245,16 +247,16 @@ def arguments() -> argparse.Namespace:
 def main() -> int:
     """Exit status 0 when the check passes on every model, 2 when not."""
     options, facts = arguments(), page.Facts()
-    tallies: list[Tally] = []
+    tallies = [Tally(Path(name).stem) for name in options.models]
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="whichpu-aa-")))
         stack.enter_context(busy(options.busy))
         try:
-            tallies.extend(run(options.models, folder, options))
+            run(tallies, folder, options)
         except KeyboardInterrupt:
             print("stopped; what ended until here counts", flush=True)
     page.show(render(tallies, facts, options), options.output)
-    return 0 if tallies and all(tally.passed for tally in tallies) else 2
+    return 0 if all(tally.passed for tally in tallies) else 2
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 EXAMPLES = Path(__file__).parent.parent / "examples" / "apple_stock"
-MLP_SIZES = (32, 128, 128, 8)
+MLP_SIZES = (64, 256, 256, 256, 256, 8)
 
 
 def find(name: str, folder: Path) -> Path:

@@ -72,7 +72,11 @@ def bound(session: Any, feeds: dict[str, Any]) -> Loop:
     run, raw = session._sess.run_with_iobinding, binding._iobinding
 
     def loop(
-        times: int, held: Any = (binding, values), now: Callable[[], int] = time.perf_counter_ns, run: Any = run, raw: Any = raw
+        times: int,
+        held: Any = (binding, values),
+        now: Callable[[], int] = time.perf_counter_ns,
+        run: Any = run,
+        raw: Any = raw,
     ) -> list[int]:
         latencies = [0] * times
         for index in range(times):
@@ -128,7 +132,8 @@ def _session(model: str, threads: int) -> Any:
 def _feeds(session: Any, path: str) -> dict[str, Any]:
     with np.load(path, allow_pickle=False) as file:
         return {
-            node.name: np.ascontiguousarray(file[f"input_{index}"][0]) for index, node in enumerate(session.get_inputs())
+            node.name: np.ascontiguousarray(file[f"input_{index}"][0])
+            for index, node in enumerate(session.get_inputs())
         }
 
 

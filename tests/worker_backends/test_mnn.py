@@ -64,7 +64,7 @@ def samples(folder: Path, inputs: list[wire.TensorSpec]) -> dict[str, Any]:
 def expected(source: Path, data: dict[str, Any]) -> list[Any]:
     session = onnxruntime.InferenceSession(str(source), providers=["CPUExecutionProvider"])
     rows = [session.run(None, {name: array[index] for name, array in data.items()}) for index in range(2)]
-    return [numpy.stack(column) for column in zip(*rows)]
+    return [numpy.stack(column) for column in zip(*rows, strict=True)]
 
 
 def inferred(worker: Worker, folder: Path) -> list[Any]:
@@ -83,7 +83,7 @@ def test_outputs_agree_with_onnxruntime(told: list[wire.TensorSpec] | None, tmp_
     assert [spec["name"] for spec in opened["inputs"]] == list(data)
     assert [spec["shape"] for spec in opened["inputs"]] == [SHAPES[name] for name in data]
     assert [spec["name"] for spec in opened["outputs"]] == ["zebra", "ape"]
-    for got, right in zip(inferred(worker, tmp_path), expected(source, data)):
+    for got, right in zip(inferred(worker, tmp_path), expected(source, data), strict=True):
         numpy.testing.assert_allclose(got, right, atol=1e-4)
     assert ask(worker, wire.Bind(str(tmp_path / "in.npz"), str(tmp_path / "one.npz")))["first_ns"] > 0
     assert len(ask(worker, wire.Measure(least_ns=0))["latencies_ns"]) >= 20

@@ -61,7 +61,7 @@ def samples(folder: Path, *shape: int) -> numpy.ndarray:
 def expected(source: Path, data: numpy.ndarray) -> list[numpy.ndarray]:
     session = onnxruntime.InferenceSession(str(source), providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
-    return [numpy.stack(column) for column in zip(*[session.run(None, {name: sample}) for sample in data])]
+    return [numpy.stack(column) for column in zip(*[session.run(None, {name: sample}) for sample in data], strict=True)]
 
 
 def inferred(worker: Worker, folder: Path) -> list[numpy.ndarray]:
@@ -81,7 +81,7 @@ def test_outputs_agree_with_onnxruntime(tmp_path: Path) -> None:
     assert opened["precision"]["ran"] == "fp32" and "off" in opened["precision"]["evidence"]
     assert opened["effective"]["num_threads"] == "1" and opened["effective"]["use_fp16_storage"] == "false"
     data = samples(tmp_path, 1, 2, 5, 5)
-    for got, right in zip(inferred(worker, tmp_path), expected(source, data)):
+    for got, right in zip(inferred(worker, tmp_path), expected(source, data), strict=True):
         numpy.testing.assert_allclose(got.reshape(right.shape), right, atol=1e-5)
     assert ask(worker, wire.Bind(str(tmp_path / "in.npz"), str(tmp_path / "one.npz")))["first_ns"] > 0
     assert len(ask(worker, wire.Measure(least_ns=0))["latencies_ns"]) >= 20
@@ -158,5 +158,3 @@ def test_describe_offers_what_is_here() -> None:
     assert found["usable"] and found["formats"] == ["ncnn"] and found["offers"][0]["precision"] == "fp32"
     assert ("vulkan" in devices) == (ncnn.get_gpu_count() > 0)
     assert all(offer["note"] for offer in found["offers"] if offer["precision"] == "default")
-
-

@@ -19,6 +19,7 @@ FONT = "Arial, Helvetica, Liberation Sans, sans-serif"
 """Fonts of one width, so that labels measured here fit on every machine."""
 
 WIDE, NARROW = 960, 370
+LINE = 14
 LOG_FROM = 10.0
 """A range of more than this many times is shown on a logarithmic scale."""
 
@@ -86,11 +87,11 @@ class _Frame:
     def __init__(self, rows: Sequence[Median | Spread], seen: list[float], title: str, width: int) -> None:
         self.rows = rows
         self.stacked = width < 600
-        self.names = [wrapped(row.name, 46 if self.stacked else 34) for row in rows]
+        self.names = [wrapped(row.name, 32) for row in rows]
         self.left = 0 if self.stacked else 18 + 7 * max(len(line) for lines in self.names for line in lines)
         right = 0 if self.stacked else 14 + 7 * max(len(row.label) for row in rows)
         self.width = width - self.left - right - 20
-        self.step = 52 if self.stacked else 38
+        self.step = 24 + LINE * max(map(len, self.names)) + (10 if self.stacked else 0)
         self.log = min(seen) > 0 and max(seen) / min(seen) > LOG_FROM
         self.ticks = log_ticks(min(seen), max(seen), self.width // 55) if self.log else None
         self.domain = [self.ticks[0], self.ticks[-1]] if self.ticks else [0.0, max(seen) * 1.02]
@@ -135,27 +136,29 @@ class _Frame:
         import altair as alt
 
         last = len(self.rows) - 0.5
-        # Stacked rows leave their upper half to the words.
-        lift = 0.16 if self.stacked else 0.0
+        # Stacked rows keep 18 pixels at their lower end for the data, the rest for the words.
+        lift = 0.5 - 18 / self.step if self.stacked else 0.0
         return alt.Y("row:Q", scale=alt.Scale(domain=[last - lift, -0.5 - lift], nice=False, zero=False), axis=None)
 
     def _words(self) -> list[altair.Chart]:
         import altair as alt
 
-        data = alt.Data(values=[
-            {"row": i, "name": "\n".join(self.names[i]), "label": row.label, "weight": "bold" if row.front else "normal"}
-            for i, row in enumerate(self.rows)
-        ])  # fmt: skip
-        chart = alt.Chart(data).encode(y=self._y())
-        name = chart.mark_text(
-            align="left", fontSize=12.5, color=INK, lineBreak="\n", baseline="bottom" if self.stacked else "middle",
-            dy=-10 if self.stacked else 0, lineHeight=14,
-        ).encode(x=alt.value(-self.left), text="name:N")  # fmt: skip
-        number = chart.mark_text(
-            align="right" if self.stacked else "left", fontSize=12.5, color=INK,
-            baseline="bottom" if self.stacked else "middle", dy=-10 if self.stacked else 0,
-        ).encode(x=alt.value(self.width + (0 if self.stacked else 14)), text="label:N")  # fmt: skip
-        return [name, number]
+        # Vega hangs further lines below the first: move it up by all of them (stacked) or by half of them.
+        up = LINE / self.step * (1.0 if self.stacked else 0.5)
+        names = [
+            {"row": i - up * (len(lines) - 1), "text": "\n".join(lines)} for i, lines in enumerate(self.names)
+        ]
+        labels = [{"row": i, "text": row.label} for i, row in enumerate(self.rows)]
+        style: dict[str, Any] = {"fontSize": 12.5, "color": INK, "lineBreak": "\n", "lineHeight": LINE}
+        style |= {"baseline": "bottom", "dy": -10} if self.stacked else {"baseline": "middle"}
+        side = "right" if self.stacked else "left"
+        beyond = self.width + (0 if self.stacked else 14)
+        return [
+            alt.Chart(alt.Data(values=names)).mark_text(align="left", **style)
+            .encode(x=alt.value(-self.left), y=self._y(), text="text:N"),
+            alt.Chart(alt.Data(values=labels)).mark_text(align=side, **style)
+            .encode(x=alt.value(beyond), y=self._y(), text="text:N"),
+        ]  # fmt: skip
 
 
 def wrapped(name: str, most: int) -> list[str]:

@@ -49,7 +49,8 @@ class Mnn(Session):
     def __init__(self, job: wire.Open) -> None:
         precision = PRECISIONS[job.precision]
         config: Dict[str, Any] = {"backend": "CPU", "precision": precision, "numThread": job.threads}
-        self.module, said = _load(job.model, config, [], [])
+        manager, said = _manager(config)
+        self.module = _load(job.model, manager, [], [])
         facts = self.module.get_info()
         names = list(facts["inputNames"])
         if job.inputs:
@@ -58,7 +59,7 @@ class Mnn(Session):
                 words = "the MNN form has the inputs %s, the model has %s"
                 raise Refused(words % (", ".join(names), ", ".join(wanted)))
             if wanted != names:  # load again, asking for the model's own order
-                self.module, said = _load(job.model, config, wanted, list(facts["outputNames"]))
+                self.module = _load(job.model, manager, wanted, list(facts["outputNames"]))
                 facts, names = self.module.get_info(), wanted
         self.variables = list(facts["inputs"])
         found = [_spec(name, variable) for name, variable in zip(names, self.variables)]
@@ -87,20 +88,31 @@ class Mnn(Session):
         self.results, self.held, self.module = [], [], None
 
 
-def _load(path: str, config: Dict[str, Any], inputs: List[str], outputs: List[str]) -> Any:
-    """The module, and what MNN printed. Raises :class:`Refused`, for MNN itself gives no reason but in print."""
+def _manager(config: Dict[str, Any]) -> Any:
+    """MNN's runtime with our wishes, and what it printed about them."""
     import MNN.nn
 
     with heard() as words:
+        manager = MNN.nn.create_runtime_manager((config,))
+    return manager, words
+
+
+def _load(path: str, manager: Any, inputs: List[str], outputs: List[str]) -> Any:
+    """The module. Raises :class:`Refused` with what MNN printed, for its exceptions give no reason."""
+    import MNN.nn
+
+    def load() -> Any:
         try:
-            manager = MNN.nn.create_runtime_manager((config,))
-            module = MNN.nn.load_module_from_file(path, inputs, outputs, runtime_manager=manager)
-        except (SystemError, ValueError, RuntimeError) as problem:
-            words.append(str(problem.__cause__ or problem))
-            module = None
+            return MNN.nn.load_module_from_file(path, inputs, outputs, runtime_manager=manager)
+        except (SystemError, ValueError, RuntimeError):
+            return None
+
+    module = load()
     if module is None:
-        raise Refused("MNN can't load %s: %s" % (path, "; ".join(words)))
-    return module, words
+        with heard() as words:  # only now: had it crashed the first time, its words would be lost with the process
+            load()
+        raise Refused("MNN can't load %s: %s" % (path, "; ".join(words) or "it gives no reason"))
+    return module
 
 
 def _spec(name: str, variable: Any) -> wire.TensorSpec:

@@ -156,13 +156,22 @@ def _full_precision(options: Any) -> None:
 
 def _load(net: Any, param: str, weights: str) -> None:
     """Raises :class:`Refused` with what ncnn printed, for it returns no more than a number."""
-    with heard() as words:
-        failed = "network" if net.load_param(param) != 0 else ""
-        if not failed and net.load_model(weights) != 0:
-            failed = "weights"
-    if failed:
-        path = param if failed == "network" else weights
-        raise Refused("ncnn can't load the %s of %s: %s" % (failed, path, "; ".join(words) or "it gives no reason"))
+    failed = _load_both(net, param, weights)
+    if failed is None:
+        return
+    net.clear()
+    with heard() as words:  # only now: had it crashed the first time, its words would be lost with the process
+        _load_both(net, param, weights)
+    raise Refused("ncnn can't load %s: %s" % (failed, "; ".join(words) or "it gives no reason"))
+
+
+def _load_both(net: Any, param: str, weights: str) -> Optional[str]:
+    """What could not be loaded, ``None`` when all is well."""
+    if net.load_param(param) != 0:
+        return "the network of " + param
+    if net.load_model(weights) != 0:
+        return "the weights of " + weights
+    return None
 
 
 def _ordered(net: Any, prefix: str) -> List[Tuple[str, int]]:

@@ -1,0 +1,487 @@
+"""A report that stands alone: one HTML page with its charts inside, nothing to load, nothing to run."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from whichpu.reports import charts, units
+from whichpu.results.comparison import Comparison, compare
+from whichpu.results.schema import Campaign, Doubt, Result
+from whichpu.results.summary import Figures, round_logs, steady_blocks, summarize
+from whichpu.stats import describe
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+STATUS = {
+    "pending": "not measured yet",
+    "refused": "refused",
+    "crashed": "crashed",
+    "hung": "hung",
+    "out-of-memory": "out of memory",
+    "bad-output": "bad output",
+    "not-here": "not here",
+    "bug": "a bug of WhichPU",
+}
+VERDICTS = {
+    "faster": "faster",
+    "slower": "slower",
+    "no-difference": "no difference shown",
+    "too-small-to-matter": "too small to matter",
+    "not-comparable": "not comparable",
+}
+TOUCHES = {
+    "outputs-differ": "difference",
+    "few-rounds": "interval",
+    "wide-interval": "interval",
+    "never-steady": "median",
+    "other-load": "median",
+    "coarse-clock": "median",
+}
+"""Beside which figure a doubt is marked; any other kind is marked beside the contender's name."""
+
+TIMES = ("mean", "min", "max", "std", "p95", "p99")
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A raised sign beside a figure that leads to its note."""
+
+    sign: str
+    to: str
+    says: str
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A figure or words, a smaller line below, and marks."""
+
+    text: str
+    sub: str = ""
+    marks: tuple[Mark, ...] = ()
+    tone: str = ""
+
+
+@dataclass(frozen=True)
+class Head:
+    """A column's head, and its unit."""
+
+    text: str
+    unit: str = ""
+    words: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """The first cell of each row is the row's head."""
+
+    title: str
+    says: str
+    heads: list[Head]
+    rows: list[list[Cell]]
+
+
+@dataclass
+class DoubtNote:
+    """One kind of doubt: whom it touches with which facts, and what to try."""
+
+    mark: Mark
+    facts: list[tuple[str, str]] = field(default_factory=list)
+    advice: list[str] = field(default_factory=list)
+
+
+class Notes:
+    """Notes of one campaign: doubts under letters, reasons for a dash under numbers."""
+
+    def __init__(self, prefix: str) -> None:
+        self.prefix = prefix
+        self.doubts: dict[str, DoubtNote] = {}
+        self.reasons: dict[str, Mark] = {}
+
+    def doubt(self, name: str, doubt: Doubt) -> Mark:
+        """The mark of a doubt about one contender."""
+        if doubt.kind not in self.doubts:
+            sign = _letters(len(self.doubts))
+            kind = doubt.kind.replace("-", " ")
+            self.doubts[doubt.kind] = DoubtNote(Mark(sign, f"{self.prefix}-doubt-{sign}", f"doubt: {kind}"))
+        note = self.doubts[doubt.kind]
+        if (name, doubt.says) not in note.facts:
+            note.facts.append((name, doubt.says))
+        if doubt.advice and doubt.advice not in note.advice:
+            note.advice.append(doubt.advice)
+        return note.mark
+
+    def touching(self, row: Figures, place: str) -> tuple[Mark, ...]:
+        """Marks of a contender's doubts about one of its figures."""
+        return tuple(self.doubt(row.name, doubt) for doubt in row.doubts if TOUCHES.get(doubt.kind, "name") == place)
+
+    def reason(self, says: str) -> Mark:
+        """The mark of a reason why a figure is unknown."""
+        sign = str(len(self.reasons) + 1)
+        return self.reasons.setdefault(says, Mark(sign, f"{self.prefix}-note-{sign}", says))
+
+
+def page(campaigns: Sequence[tuple[str, Campaign]]) -> str:
+    """The whole report of campaigns, each with the name of its file; it needs no network and no script."""
+    views = [_view(number, name, campaign) for number, (name, campaign) in enumerate(campaigns, 1)]
+    models = list(dict.fromkeys(campaign.model.name for _, campaign in campaigns))
+    return _templates().get_template("page.html.j2").render(
+        title=f"WhichPU: {units.joined(models)}", views=views, swaps=charts.DARK, matters=_matters(campaigns)
+    )  # fmt: skip
+
+
+def fragment(campaign: Campaign) -> str:
+    """A compact table for notebooks, with its styles inside."""
+    rows = summarize(campaign)
+    measured = [row for row in rows if _ranked(row)]
+    return _templates().get_template("fragment.html.j2").render(
+        campaign=campaign,
+        headline=headline(campaign)[0],
+        unit=units.time_unit(row.median_ns for row in measured),
+        rows=measured,
+        ratios={row.contender: row for row in compare(campaign)},
+        lacking=[row for row in rows if _lacking(row)],
+        words=VERDICTS | STATUS,
+        units=units,
+    )  # fmt: skip
+
+
+def headline(campaign: Campaign) -> list[str]:
+    """What the figures say, as the verdicts say it: a first sentence, then what belongs to it."""
+    measured = [row for row in summarize(campaign) if _ranked(row)]
+    unfinished = [] if campaign.finished else ["The campaign is not finished; this is what was measured so far."]
+    if not measured:
+        return ["Nothing was measured.", *unfinished]
+    first, ran = measured[0], {row.name: row for row in measured}
+    ratios = sorted((row for row in compare(campaign) if row.contender in ran), key=lambda row: row.ratio or math.inf)
+    opening = _opening(first, ratios, campaign)
+    return [opening, *_others(ratios, ran), *_cautions(first, ratios), *unfinished]
+
+
+def _opening(first: Figures, ratios: list[Comparison], campaign: Campaign) -> str:
+    spread = units.spread(first.median_ns, first.median_low_ns, first.median_high_ns)
+    known = f"{units.time(first.median_ns)} ({spread})" if first.median_low_ns else units.time(first.median_ns)
+    if not ratios:
+        return f"{_called(first)} has a median latency of {known}. Nothing else was measured to hold it against."
+    said = {kind: [row.contender for row in ratios if row.verdict == kind] for kind in VERDICTS}
+    smallest = f"{_called(first)} has the smallest median latency, {known}"
+    if said["no-difference"]:
+        return f"{smallest}, but no difference from {units.joined(said['no-difference'])} was shown."
+    if said["faster"]:
+        return f"{smallest}, but {units.joined(said['faster'])} was faster in the rounds that both ran."
+    if said["not-comparable"]:
+        return f"{smallest}; {units.joined(said['not-comparable'])} can’t be compared with it."
+    if said["too-small-to-matter"]:
+        limit = f"{100 * campaign.settings.matters:g} %"
+        return f"{smallest}; its lead over {units.joined(said['too-small-to-matter'])} is real, but under {limit}."
+    return f"{_called(first)} is the fastest, with a median latency of {known}."
+
+
+def _others(ratios: list[Comparison], ran: dict[str, Figures]) -> list[str]:
+    slower = [row for row in ratios if row.verdict == "slower" and row.ratio is not None]
+    if not slower:
+        return []
+    near, far = slower[0], slower[-1]
+    called = _called(ran[near.contender])
+    said = [f"Next is {called}: {times(near.ratio)} its latency (95 % interval {_range(near)})."]
+    if far is not near:
+        said.append(f"The slowest, {_called(ran[far.contender])}, takes {times(far.ratio)} ({_range(far)}).")
+    return said
+
+
+def _cautions(first: Figures, ratios: list[Comparison]) -> list[str]:
+    lone = [row.contender for row in ratios if row.ratio is not None and row.low is None]
+    said = [f"One round says nothing about spread ({units.joined(lone)}): measure more rounds."] if lone else []
+    differs = [f"Mind that its {doubt.says}." for doubt in first.doubts if doubt.kind == "outputs-differ"]
+    return said + differs
+
+
+# ---------------------------------------------------------------- one campaign
+
+
+def _view(number: int, file: str, campaign: Campaign) -> dict[str, Any]:
+    rows, results = summarize(campaign), {result.name: result for result in campaign.results}
+    measured, notes = [row for row in rows if _ranked(row)], Notes(f"m{number}")
+    yardsticks = [row for row in rows if row.yardstick and row.median_ns is not None]
+    return {
+        "id": f"m{number}",
+        "file": file,
+        "campaign": campaign,
+        "headline": headline(campaign),
+        "facts": list(_facts(campaign, measured)),
+        "charts": _charts(campaign, measured, results),
+        "tables": [_latency(campaign, measured, notes), _beside(campaign, measured, notes)] if measured else [],
+        "harness": [(_harness(row, measured), notes.touching(row, "median")) for row in yardsticks],
+        "lacking": [_lack(row, results[row.name], notes) for row in rows if _lacking(row)],
+        "ran": [_what_ran(row, results[row.name], campaign) for row in rows if _ranked(row)],
+        "scores": list(_scores(campaign)),
+        "notes": notes,
+    }
+
+
+def _latency(campaign: Campaign, rows: list[Figures], notes: Notes) -> Table:
+    unit = units.time_unit(row.median_ns for row in rows)
+    ratios = {row.contender: row for row in compare(campaign)}
+    heads = [Head("contender", words=True), Head("ran", words=True), Head("median", unit.name), Head("95 % interval")]
+    heads += [Head(name, unit.name) for name in TIMES]
+    heads += [Head("throughput", "1/s"), Head("to the smallest median", "ratio, 95 % interval")]
+    cells = []
+    for row in rows:
+        line = [_name(row, notes), _ran(row, notes), _median(row, unit, notes), _interval(row, notes)]
+        line += [_time(row, name, unit, notes) for name in TIMES]
+        line += [_cell(row.throughput_per_s, units.digits(row.throughput_per_s), "no wall time was read", notes)]
+        cells.append([*line, _ratio(ratios.get(row.name), notes)])
+    return Table("Latency", "steady inferences, host memory to host memory", heads, cells)
+
+
+def _beside(campaign: Campaign, rows: list[Figures], notes: Notes) -> Table:
+    task, load = campaign.task, units.time_unit(row.load_ns for row in rows)
+    first = units.time_unit(row.first_ns for row in rows)
+    heads = [Head("contender", words=True), Head("load", load.name), Head("first inference", first.name)]
+    heads += [Head("opening", "× steady"), Head("cores used"), Head("largest difference", "from the reference")]
+    if task is not None:
+        heads += [Head(task.metric.upper(), task.unit), Head("from the reference’s", task.unit)]
+    cells = []
+    for row in rows:
+        line = [
+            Cell(row.name),
+            _cell(row.load_ns, units.in_unit(row.load_ns, load), "the load time was not read", notes),
+            _cell(row.first_ns, units.in_unit(row.first_ns, first), "the first inference was not read", notes),
+            _cell(row.opening_ratio, units.digits(row.opening_ratio, 2), "no block had a cold opening", notes),
+            _cell(row.cores_used, units.digits(row.cores_used, 2), "no CPU time was read", notes),
+            _difference(row, notes),
+        ]
+        if task is not None:
+            line.append(_cell(row.score, units.digits(row.score, 4), "the outputs were not scored", notes))
+            line.append(_cell(row.score_delta, units.signed(row.score_delta), "no score to hold it against", notes))
+        cells.append(line)
+    return Table("Starting, outputs and load", "medians over rounds; outputs over all samples", heads, cells)
+
+
+def _name(row: Figures, notes: Notes) -> Cell:
+    return Cell(row.name, row.note, notes.touching(row, "name"))
+
+
+def _ran(row: Figures, notes: Notes) -> Cell:
+    cell = _cell(row.ran_precision, row.ran_precision or "", "the runtime doesn’t tell which precision ran", notes)
+    return cell if row.loop in (None, "python") else Cell(cell.text, f"{row.loop} loop", cell.marks)
+
+
+def _median(row: Figures, unit: units.Unit, notes: Notes) -> Cell:
+    return Cell(units.in_unit(row.median_ns, unit), marks=notes.touching(row, "median"), tone="strong")
+
+
+def _interval(row: Figures, notes: Notes) -> Cell:
+    rounds = f"{row.rounds} round{'s' * (row.rounds != 1)}"
+    shown = units.spread(row.median_ns, row.median_low_ns, row.median_high_ns)
+    cell = _cell(row.median_low_ns, shown, row.missing.get("interval", "not known"), notes)
+    return Cell(cell.text, rounds, cell.marks + notes.touching(row, "interval"))
+
+
+def _time(row: Figures, name: str, unit: units.Unit, notes: Notes) -> Cell:
+    value = getattr(row, f"{name}_ns")
+    return _cell(value, units.in_unit(value, unit), row.missing.get(name, "not known"), notes)
+
+
+def _difference(row: Figures, notes: Notes) -> Cell:
+    difference, marks = row.difference, notes.touching(row, "difference")
+    if difference is None:
+        return _cell(None, "", "outputs were not held against a reference", notes)
+    relative = "all zero in the reference" if difference.relative is None else f"{units.small(difference.relative)} relative"
+    return Cell(units.small(difference.max_abs), relative, marks)
+
+
+def _ratio(row: Comparison | None, notes: Notes) -> Cell:
+    if row is None:
+        return Cell("1", "baseline", tone="front")
+    said = VERDICTS[row.verdict]
+    if row.ratio is None:
+        return Cell(units.UNKNOWN, said, (notes.reason(row.reason),))
+    marks = (notes.reason(row.reason),) if row.low is None else ()
+    if row.verdict == "too-small-to-matter":
+        said = "real, but too small to matter"
+    tone = "front" if row.verdict == "no-difference" else ""
+    return Cell(times(row.ratio), f"{_range(row)} {said}" if row.low else said, marks, tone)
+
+
+def _cell(value: object, shown: str, reason: str, notes: Notes) -> Cell:
+    return Cell(units.UNKNOWN, marks=(notes.reason(reason),)) if value is None else Cell(shown)
+
+
+# ---------------------------------------------------------------- words around the figures
+
+
+def _facts(campaign: Campaign, measured: list[Figures]) -> Iterable[str]:
+    machine, settings = campaign.machine, campaign.settings
+    yield machine.cpu_model or "CPU model unknown"
+    yield f"{machine.cpus_usable} CPU{'s' * (machine.cpus_usable != 1)} usable"
+    yield f"{settings.threads} thread{'s' * (settings.threads != 1)} each"
+    yield f"pinned to CPU {units.joined([str(cpu) for cpu in settings.cpus])}" if settings.cpus else "not pinned"
+    yield {True: "virtual machine", False: "not virtualised", None: "virtualised or not: unknown"}[machine.virtualised]
+    yield f"{machine.system}, {machine.architecture}"
+    yield f"governor {machine.governor or 'unknown'}"
+    if measured:
+        least, most = min(row.rounds for row in measured), max(row.rounds for row in measured)
+        yield f"{least} rounds" if least == most else f"{least} to {most} rounds"
+    yield f"±{units.percent(settings.half_width)} asked within {units.seconds(settings.budget_s)} a contender"
+    yield f"data {settings.data}"
+    yield f"seed {settings.seed}"
+
+
+def _scores(campaign: Campaign) -> Iterable[str]:
+    task, reference = campaign.task, campaign.reference
+    if reference is not None:
+        score = "" if reference.score is None or task is None else (
+            f"; its {task.metric.upper()} is {units.digits(reference.score, 4)} {task.unit}")  # fmt: skip
+        yield f"Reference outputs are by {reference.by}, over {reference.samples} samples{score}."
+    if task is not None and task.naive is not None:
+        yield _naive(task.metric, task.naive, task.unit, task.naive_says, reference.score if reference else None)
+
+
+def _naive(metric: str, naive: float, unit: str, says: str | None, reference: float | None) -> str:
+    better = metric == "rmse" and reference is not None and naive < reference
+    than = ", which is better than the model’s" if better else ""
+    return f"The naive guess ({says or 'without a model'}) scores {units.digits(naive, 4)} {unit}{than}."
+
+
+def _harness(row: Figures, measured: list[Figures]) -> str:
+    said = f"The harness itself costs {units.time(row.median_ns)} an inference ({row.name})"
+    if not measured or row.median_ns is None or measured[0].median_ns is None:
+        return f"{said}."
+    return f"{said}, {units.percent(row.median_ns / measured[0].median_ns)} of the smallest median."
+
+
+def _lack(row: Figures, result: Result, notes: Notes) -> dict[str, Any]:
+    known = [] if row.median_ns is not None else [notes.doubt(row.name, doubt) for doubt in row.doubts]
+    return {
+        "name": row.name,
+        "note": row.note,
+        "status": STATUS.get(row.status, row.status),
+        "why": row.why or "no reason is known",
+        "remedy": row.remedy,
+        "words": result.words,
+        "marks": known,
+    }
+
+
+def _what_ran(row: Figures, result: Result, campaign: Campaign) -> dict[str, Any]:
+    form = next((form for form in campaign.model.forms if form.sha256 == result.form_sha256), None)
+    return {
+        "name": row.name,
+        "precision": result.precision,
+        "asked": row.asked_precision,
+        "form": form and f"{form.file}, {units.size(form.bytes)}, {form.origin}{f' by {form.tool}' if form.tool else ''}",
+        "warnings": form.warnings if form else [],
+        "versions": result.versions | ({"python": result.python} if result.python else {}),
+        "effective": {**result.options, **result.effective},
+        "threads": row.threads,
+        "count": f"{row.count:,}".replace(",", " "),
+        "took_turns": result.took_turns,
+    }
+
+
+def _matters(campaigns: Sequence[tuple[str, Campaign]]) -> str:
+    return units.joined(sorted({f"{100 * campaign.settings.matters:g} %" for _, campaign in campaigns}))
+
+
+# ---------------------------------------------------------------- charts
+
+
+def _charts(campaign: Campaign, measured: list[Figures], results: dict[str, Result]) -> list[dict[str, Any]]:
+    if not measured:
+        return []
+    unit = units.time_unit(row.median_ns for row in measured)
+    front = {measured[0].name} | {row.contender for row in compare(campaign) if row.verdict == "no-difference"}
+    first = [_median_row(row, results[row.name], unit, row.name in front) for row in measured]
+    second = [_spread_row(row, results[row.name], unit, row.name in front) for row in measured]
+    return [
+        _chart("Median latency", "Large dot: median, with its 95 % interval over rounds. Small dots: each round’s median. "
+               "Intervals that overlap don’t decide a ranking; the verdicts in the table do.",
+               [charts.medians(first, unit.name, width) for width in (charts.WIDE, charts.NARROW)],
+               [f"{row.name} {row.label}" for row in first]),
+        _chart("Spread of single inferences", "Stroke: p50 of all steady inferences. Bar: p5 to p95, left out where too "
+               "few were measured. Line: least to most. Numbers: p50, and the most.",
+               [charts.spreads(second, unit.name, width) for width in (charts.WIDE, charts.NARROW)],
+               [f"{row.name} {row.label}" for row in second]),
+    ]  # fmt: skip
+
+
+def _chart(title: str, says: str, drawn: list[str], facts: list[str]) -> dict[str, Any]:
+    from markupsafe import Markup
+
+    # Our own drawing, whose texts Vega has escaped.
+    wide, narrow = (Markup(svg) for svg in drawn)
+    return {"title": title, "says": says, "wide": wide, "narrow": narrow, "alt": f"{title}: {'; '.join(facts)}"}
+
+
+def _median_row(row: Figures, result: Result, unit: units.Unit, front: bool) -> charts.Median:
+    assert row.median_ns is not None
+    low, high = (None if end is None else end / unit.size for end in (row.median_low_ns, row.median_high_ns))
+    rounds = [math.exp(value) / unit.size for value in round_logs(result).values()]
+    spread = units.spread(row.median_ns, row.median_low_ns, row.median_high_ns)
+    label = f"{units.in_unit(row.median_ns, unit)} {unit.name} {'' if low is None else spread}".rstrip()
+    return charts.Median(row.name, label, row.median_ns / unit.size, low, high, rounds, front)
+
+
+def _spread_row(row: Figures, result: Result, unit: units.Unit, front: bool) -> charts.Spread:
+    sample = np.concatenate([block for reading in result.readings for block in steady_blocks(reading)])
+    p50 = describe.percentile(sample, 50)
+    p5, p95 = (
+        None if describe.unsupported(sample.size, 95) else describe.percentile(sample, percent) / unit.size
+        for percent in (5, 95)
+    )
+    least, most = float(sample.min()), float(sample.max())
+    label = f"{units.time(p50)}, {units.time(most)}"
+    return charts.Spread(row.name, label, least / unit.size, p5, p50 / unit.size, p95, most / unit.size, front)
+
+
+# ---------------------------------------------------------------- small things
+
+
+def times(ratio: float | None) -> str:
+    """A ratio as ``1.068×``."""
+    return f"{_short(ratio)}×"
+
+
+def _range(row: Comparison) -> str:
+    return f"{_short(row.low)} to {_short(row.high)}"
+
+
+def _short(value: float | None) -> str:
+    return units.digits(value, 3 if value is None or value >= 10 else 4 if value >= 1 else 3)
+
+
+def _called(row: Figures) -> str:
+    return f"{row.name} ({row.ran_precision})" if row.ran_precision not in (None, "fp32") else row.name
+
+
+def _ranked(row: Figures) -> bool:
+    return row.median_ns is not None and not row.yardstick
+
+
+def _lacking(row: Figures) -> bool:
+    return row.median_ns is None or row.status not in ("measured", "pending")
+
+
+def _letters(number: int) -> str:
+    return LETTERS[number] if number < len(LETTERS) else f"{LETTERS[number % len(LETTERS)]}{number // len(LETTERS)}"
+
+
+@cache
+def _templates() -> Environment:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    return Environment(
+        loader=PackageLoader("whichpu.reports", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
