@@ -36,7 +36,7 @@ class Loop:
         timeout_s: float = 120.0,
     ) -> None:
         self.timeout_s = timeout_s
-        self.stderr = tempfile.TemporaryFile()  # closed in close()
+        self.stderr = tempfile.TemporaryFile()  # noqa: SIM115  # closed in close()
         pin = [",".join(map(str, cpus))] if cpus else []
         self.process = subprocess.Popen(
             [sys.executable, str(SCRIPT), str(model), str(inputs), kind, str(threads), *pin],

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import sys
+import tempfile
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -56,7 +58,7 @@ def cpu_list(text: str | None) -> tuple[int, ...]:
     found: list[int] = []
     for part in text.split(","):
         ends = re.fullmatch(r"(\d+)(?:-(\d+))?", part.strip())
-        if not ends:
+        if not ends or (ends[2] and int(ends[2]) < int(ends[1])):
             raise UserError(f"--cpus {text} is not a list of CPUs", "write it as --cpus 0,2-3")
         found += range(int(ends[1]), int(ends[2] or ends[1]) + 1)
     usable = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(range(os.cpu_count() or 1))
@@ -212,13 +214,26 @@ def guarded(arguments: list[str]) -> int:
         return EXIT_USER
     except TyperException as problem:
         command = " ".join(arguments[:1]) if arguments[:1] and not arguments[0].startswith("-") else ""
-        _say(UserError(problem.format_message(), f"whichpu {command} --help".replace("  ", " ")))
+        if problem.format_message():  # else the help was asked for, and given
+            _say(UserError(problem.format_message(), f"whichpu {command} --help".replace("  ", " ")))
         return EXIT_USER
-    except (KeyboardInterrupt, typer.Abort):
+    except typer.Abort as stop:  # Typer takes any EOFError for the end of the user's input
+        return _bug(arguments) if isinstance(stop.__cause__, EOFError) else EXIT_INTERRUPTED
+    except KeyboardInterrupt:
         return EXIT_INTERRUPTED
-    except BrokenPipeError:
-        sys.stdout = None  # the reader left; nothing more can be said
-        return EXIT_OK
+    except SystemExit as stop:  # Typer's answer to a reader that left (`| head`); nothing more can be said
+        if isinstance(stop.__context__, BrokenPipeError):
+            return EXIT_OK
+        raise
+    except MemoryError:
+        _say(UserError("this machine ran out of memory", "give smaller sizes, less data, or a machine with more"))
+        return EXIT_USER
+    except OSError as problem:
+        if problem.errno not in (errno.ENOSPC, errno.EDQUOT):
+            return _bug(arguments)
+        where = f" ({problem.filename})" if problem.filename else f" (perhaps that of {tempfile.gettempdir()})"
+        _say(UserError(f"a disk is full{where}", "free some space, or name a larger place: TMPDIR=FOLDER whichpu ..."))
+        return EXIT_USER
     except Exception:
         return _bug(arguments)
 
@@ -233,6 +248,8 @@ def _output(model: Path, output: Path | None, resume: bool, overwrite: bool) -> 
         return _free(Path(f"{model.stem}.whichpu.json"))
     if resume and not output.exists():
         raise UserError(f"there is no {output} to go on with", "leave out --resume to begin")
+    if output.is_dir():
+        raise UserError(f"{output} is a folder", f"name a file in it: -o {output / f'{model.stem}.whichpu.json'}")
     if output.exists() and not (resume or overwrite):
         raise UserError(f"{output} exists", "--resume goes on with it, --overwrite replaces it")
     if not output.parent.is_dir():
@@ -284,9 +301,6 @@ def _tell(campaign: Any, path: Path, as_json: bool, stored: bool = True) -> None
     screen = terminal.console()
     terminal.show(campaign, screen)
     if stored:
-        from whichpu.campaign.stop import why_stopped
-
-        screen.print(f"\n{why_stopped(campaign)}", markup=False)
         screen.print(f"Every reading is in {path}; `whichpu report {path}` makes a page of it.", markup=False)
 
 
@@ -307,7 +321,6 @@ def _say(problem: UserError) -> None:
 def _bug(arguments: list[str]) -> int:
     """Write a log ready to paste; say where it is."""
     import platform
-    import tempfile
 
     log = "\n".join(
         (f"whichpu {__version__}, Python {platform.python_version()}, {platform.platform()}",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import pathlib
-from typing import Any, Dict, List
+from typing import Any
 
 import numpy
 import pytest
@@ -19,18 +19,18 @@ class Asked:
     def __init__(self, folder: pathlib.Path) -> None:
         self.worker, self.folder = Worker(), folder
 
-    def ask(self, request: Any) -> Dict[str, Any]:
+    def ask(self, request: Any) -> dict[str, Any]:
         reply = json.loads(self.worker.answer(wire.request_line(1, request)))
         return reply["answer"] if "answer" in reply else {"failure": reply["failure"]}
 
-    def run(self, inputs: List[Any], whole: bool = False) -> List[Any]:
+    def run(self, inputs: list[Any], whole: bool = False) -> list[Any]:
         """Outputs of the first inference, or with ``whole`` of every sample. ``inputs`` carry a sample axis."""
         given, got = str(self.folder / "in.npz"), str(self.folder / "out.npz")
-        numpy.savez(given, **{"input_%d" % index: array for index, array in enumerate(inputs)})
+        numpy.savez(given, **{f"input_{index}": array for index, array in enumerate(inputs)})
         reply = self.ask(wire.Infer(given, got) if whole else wire.Bind(given, got))
         assert "failure" not in reply, reply
         with numpy.load(got) as file:
-            return [file["output_%d" % index] for index in range(len(file.files))]
+            return [file[f"output_{index}"] for index in range(len(file.files))]
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def asked(tmp_path: pathlib.Path) -> Asked:
 class Small:
     """``x [n, 64]`` to ``zeta = relu(x w) [n, 8]`` and ``alpha = sigmoid(x)``: not in the alphabet's order."""
 
-    inputs = [wire.TensorSpec("x", "float32", [3, 64])]
+    inputs = (wire.TensorSpec("x", "float32", [3, 64]),)
 
     def __init__(self, path: pathlib.Path) -> None:
         onnx = pytest.importorskip("onnx")

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pathlib
-from typing import Any, Optional
+from typing import Any
 
 import numpy
 import pytest
@@ -12,7 +12,7 @@ pytest.importorskip("ai_edge_litert")
 GRU = pathlib.Path(__file__).parents[2] / "examples" / "apple_stock" / "gru.tflite"
 
 
-def tiny(path: pathlib.Path, custom: Optional[str] = None) -> str:
+def tiny(path: pathlib.Path, custom: str | None = None) -> str:
     """``y = x + x`` of shape ``[n, 4]``; or one custom operator."""
     flatbuffers = pytest.importorskip("flatbuffers")
     from ai_edge_litert import schema_py_generated as schema
@@ -75,7 +75,7 @@ def test_refusals_name_what_is_refused(asked, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "signature, order",
+    ("signature", "order"),
     [({"out_1": 5, "out_0": 7}, ["out_0", "out_1"]), ({}, ["a", "b"]), ({"mask": 5, "state": 7}, ["mask", "state"])],
 )
 def test_numbered_signatures_set_the_order(signature, order):

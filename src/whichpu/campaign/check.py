@@ -25,6 +25,7 @@ class Check:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.reference = plan.reference
+        self.no_reference = "no PyTorch outputs and no ONNX model here"
         if self.reference is not None and plan.task is not None:
             self._keep(plan.task.reference_by or "the task's reference", self.reference)
         elif "onnx" in plan.model.paths:
@@ -52,7 +53,7 @@ class Check:
         outputs = outputs_of(path)
         _finite(outputs)
         if self.reference is None:  # no reference runtime: the first contender to come this far is it
-            self._keep(f"{result.name} (no PyTorch outputs and no ONNX Runtime here)", outputs)
+            self._keep(f"{result.name} ({self.no_reference})", outputs)
         assert self.reference is not None
         result.difference = difference(outputs, self.reference)
         result.score = self._score(outputs)
@@ -82,8 +83,9 @@ class Check:
                 with local.start(timeout_s=timeout_s, where="the reference (onnxruntime:cpu)") as link:
                     version = link.ask(job, wire.Opened).versions["onnxruntime"]
                     link.ask(wire.Infer(str(inputs), str(outputs)), wire.Inferred, 10 * timeout_s)
-            except WorkerTrouble:
-                return  # ONNX Runtime's own row says why
+            except WorkerTrouble as trouble:
+                self.no_reference = f"no PyTorch outputs, and of ONNX Runtime: {trouble}"
+                return
             found = outputs_of(outputs)
         if all(np.isfinite(array).all() for array in found if array.dtype.kind == "f"):
             self._keep(f"ONNX Runtime {version} (CPU, the ONNX model as it is)", found)

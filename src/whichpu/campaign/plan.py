@@ -14,7 +14,7 @@ from whichpu import __version__
 from whichpu.campaign.watch import Watch
 from whichpu.errors import ConversionError, UserError
 from whichpu.models import convert, inputs
-from whichpu.models.artefact import Model
+from whichpu.models.artefact import Model, concrete
 from whichpu.models.inputs import Samples
 from whichpu.results.schema import Campaign, Doubt, Form, ModelInfo, Result, Settings
 from whichpu.targets import bundle, local
@@ -70,7 +70,10 @@ def make(model: Model, wishes: Wishes, watch: Watch) -> Plan:
     hello, found = describe(wishes)
     task = load_task(wishes.data, model.name) if wishes.data is not None and wishes.data.suffix == ".toml" else None
     settings = _settings(wishes)
-    specs = model.inputs if model.inputs is not None else _ask_runtime(model, found, wishes)
+    specs = model.inputs
+    if specs is None:
+        told = [(spec.name, spec.dtype, spec.shape) for spec in _ask_runtime(model, found, wishes)]
+        specs = concrete(told, model.shapes, model.path)
     contenders = _contenders(found, model, specs, settings, watch)
     results = [contender.result for contender in contenders]
     return Plan(
@@ -101,6 +104,8 @@ def resume(plan: Plan, before: Campaign) -> None:
         ("the machine", before.machine.hostname, now.machine.hostname),
         ("the CPU", before.machine.cpu_model, now.machine.cpu_model),
         ("the number of threads", before.settings.threads, now.settings.threads),
+        ("the CPUs of --cpus", before.settings.cpus, now.settings.cpus),
+        ("the inputs", _shapes(before), _shapes(now)),
         ("the data", before.settings.data, now.settings.data),
         ("the task", before.task and before.task.protocol_sha256, now.task and now.task.protocol_sha256),
         ("the contenders", _identities(before), _identities(now)),
@@ -237,7 +242,7 @@ def _no_twins(found: list[Found]) -> None:
     for entry in found:
         if entry.name in seen:
             raise UserError(
-                f"two contenders are called {entry.name!r}", f"name them: --on a={entry.name} --on b={entry.name}"
+                f"two contenders are called {entry.name!r}", f"name them: --on a={entry.target} --on b={entry.target}"
             )
         seen.add(entry.name)
 
@@ -343,7 +348,10 @@ def _ask_runtime(model: Model, found: list[Found], wishes: Wishes) -> list[wire.
         except WorkerTrouble as trouble:
             said.append(f"{entry.name}: {trouble}")
     if said:
-        raise UserError(f"no runtime here opens {model.path}: " + "; ".join(said))
+        raise UserError(
+            f"no runtime here opens {model.path}: " + "; ".join(said),
+            "if it is damaged or truncated, export or download it again",
+        )
     has = ", ".join(sorted(model.paths))
     raise UserError(f"no runtime here takes {model.path} ({has})", "see `whichpu devices` for what can be installed")
 
@@ -377,6 +385,10 @@ def _settings(wishes: Wishes) -> Settings:
 def _main(model: Model) -> Form:
     """The form of the file that the user named."""
     return next(form for format, form in model.forms.items() if model.paths.get(format) == model.path)
+
+
+def _shapes(campaign: Campaign) -> list[str]:
+    return [f"{spec.name}={'x'.join(map(str, spec.shape))}" for spec in campaign.model.inputs]
 
 
 def _identities(campaign: Campaign) -> list[tuple[str, str, str | None]]:

@@ -36,6 +36,7 @@ class Model(msgspec.Struct, kw_only=True):
     forms: dict[str, Form]
     paths: dict[str, Path]
     inputs: list[TensorSpec] | None = None
+    shapes: dict[str | None, list[int]] = {}
 
 
 def load(path: Path, extra: Sequence[Path] = (), shapes: Shapes | None = None, siblings: bool = True) -> Model:
@@ -45,13 +46,17 @@ def load(path: Path, extra: Sequence[Path] = (), shapes: Shapes | None = None, s
     count too. ``shapes`` gives sizes to dynamic inputs (key ``None``: the only input). Raises :class:`UserError`.
     """
     model = Model(name=path.stem.removesuffix(".ncnn"), path=path, forms={}, paths={})
+    model.shapes = {name: list(sizes) for name, sizes in (shapes or {}).items()}
     for candidate in (path, *extra):
         _add(model, candidate, "given")
     if siblings:
         for suffix in SIBLINGS:
             beside = path.with_suffix(suffix)
             if SUFFIXES[suffix] not in model.forms and beside.is_file():
-                _add(model, beside, "beside")
+                try:
+                    _add(model, beside, "beside")
+                except UserError as problem:
+                    raise UserError(f"beside {path.name}: {problem}", "leave it out with --no-siblings") from problem
     if "onnx" in model.forms:
         model.inputs = concrete(_onnx_inputs(model.paths["onnx"]), shapes or {}, path)
     return model
@@ -66,7 +71,7 @@ def format_of(path: Path) -> str:
     with path.open("rb") as file:
         head = file.read(64)
     if not head:
-        raise UserError(f"{path} is empty")
+        raise UserError(f"{path} is empty", "export or download it again")
     if head[4:8] == b"TFL3":
         return "tflite"
     if head[:7] == b"7767517":
@@ -130,7 +135,7 @@ def concrete(specs: Sequence[Any], shapes: Shapes, path: Path) -> list[TensorSpe
 def shape_option(text: str) -> tuple[str | None, list[int]]:
     """``NAME=1x3x224x224`` (or only the sizes). Raises :class:`UserError`."""
     name, equals, sizes = text.rpartition("=")
-    if not re.fullmatch(r"\d+([x,]\d+)*", sizes) or (equals and not name):
+    if not re.fullmatch(r"0*[1-9]\d*([x,]0*[1-9]\d*)*", sizes) or (equals and not name):
         raise UserError(f"--shape {text} is not a shape", "write it as --shape NAME=1x3x224x224")
     return name or None, [int(size) for size in re.split("[x,]", sizes)]
 
@@ -141,6 +146,7 @@ def _add(model: Model, path: Path, origin: Any) -> None:
         raise UserError(
             f"two {form} forms are given: {model.forms[form].file} and {path.name}", "give one of each format"
         )
+    _fits_memory(path, bytes_of([path]))  # before it is read
     if form == "onnx":
         _onnx(path)
     files = files_of(path, form)
@@ -180,7 +186,8 @@ def _sizes(name: str, sizes: Sequence[Any], asked: Sequence[int] | None, path: P
     if not fits:
         shown = "x".join(map(str, sizes))
         raise UserError(
-            f"--shape {name}={'x'.join(map(str, asked))} does not fit input {name!r} of {path.name}: {shown}"
+            f"--shape {name}={'x'.join(map(str, asked))} does not fit input {name!r} of {path.name}: {shown}",
+            "give as many sizes, and keep those that are fixed",
         )
     return [int(size) for size in asked]
 
@@ -191,6 +198,8 @@ def _onnx(path: Path) -> Any:
     from google.protobuf.message import DecodeError
 
     try:
+        if path.stat().st_size >= 2**31:
+            raise DecodeError("it has 2 GiB or more, which only weights kept beside the file can have")
         parsed = onnx.load_model(str(path), load_external_data=False)
     except DecodeError as problem:
         size = path.stat().st_size

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,10 +19,21 @@ Samples = list[npt.NDArray[Any]]
 """One array an input, in the model's order, each ``[samples, *shape]``."""
 
 RANDOM_SAMPLES = 8
+AS_NAMED = "give each input an array [samples, *shape] of the model's type"
 
 
 def random(specs: Sequence[TensorSpec], seed: int, samples: int = RANDOM_SAMPLES) -> Samples:
     """Seeded random data: floats uniform in [0, 1), bytes over their whole range, other integers in [0, 10)."""
+    import psutil
+
+    needed = samples * sum(math.prod(spec.shape) * 8 for spec in specs)
+    available = psutil.virtual_memory().available
+    if needed > available / 2:
+        sizes = ", ".join(f"{spec.name}={'x'.join(map(str, spec.shape))}" for spec in specs)
+        raise UserError(
+            f"random data for {sizes} needs {needed / 1e9:.1f} GB; {available / 1e9:.1f} GB of memory are free",
+            "give smaller sizes with --shape, or your own data with --data FILE.npz",
+        )
     generator = np.random.default_rng(seed)
     return [_random(generator, spec, (samples, *spec.shape)) for spec in specs]
 
@@ -29,11 +43,17 @@ def from_npz(path: Path, specs: Sequence[TensorSpec]) -> Samples:
 
     Raises :class:`UserError` for a file, a name, a type or a shape that doesn't fit.
     """
+    how = "write it with numpy.savez(file, NAME=array), a name for each input of the model"
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError) as problem:
-        raise UserError(f"can't read {path} as .npz: {problem}") from problem
+        with path.open("rb") as file:
+            if not zipfile.is_zipfile(file):  # numpy would speak of pickles
+                raise UserError(f"{path} is no .npz file, or it is truncated", how)
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+    except OSError as problem:
+        raise UserError(f"can't read {path}: {problem.strerror or problem}", how) from problem
+    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError) as problem:
+        raise UserError(f"{path} is a damaged .npz file: {problem}", how) from problem
     names = [spec.name for spec in specs]
     for name in arrays:
         if name not in names:
@@ -56,12 +76,14 @@ def fitted(arrays: Samples, specs: Sequence[TensorSpec], where: str) -> Samples:
         if array.shape == shape:
             array = array[np.newaxis]
         if array.shape[1:] != shape or not len(array):
-            raise UserError(f"{where}: {spec.name!r} has shape {array.shape}; the model takes samples of {shape}")
+            raise UserError(
+                f"{where}: {spec.name!r} has shape {array.shape}; the model takes samples of {shape}", AS_NAMED
+            )
         if not np.can_cast(array.dtype, spec.dtype, "same_kind"):
-            raise UserError(f"{where}: {spec.name!r} is {array.dtype}; the model takes {spec.dtype}")
+            raise UserError(f"{where}: {spec.name!r} is {array.dtype}; the model takes {spec.dtype}", AS_NAMED)
         found.append(np.ascontiguousarray(array, dtype=spec.dtype))
     if len({len(array) for array in found}) > 1:
-        raise UserError(f"{where}: the inputs have different numbers of samples")
+        raise UserError(f"{where}: the inputs have different numbers of samples", AS_NAMED)
     return found
 
 

@@ -18,7 +18,7 @@ DARK = {INK: "#e6edf3", QUIET: "#9da7b3", GRID: "#31373f", FRONT: "#58a6ff", RES
 FONT = "Arial, Helvetica, Liberation Sans, sans-serif"
 """Fonts of one width, so that labels measured here fit on every machine."""
 
-WIDE, NARROW = 960, 370
+WIDE, NARROW = 1080, 370
 LINE = 14
 LOG_FROM = 10.0
 """A range of more than this many times is shown on a logarithmic scale."""
@@ -91,7 +91,11 @@ class _Frame:
         self.left = 0 if self.stacked else 18 + 7 * max(len(line) for lines in self.names for line in lines)
         right = 0 if self.stacked else 14 + 7 * max(len(row.label) for row in rows)
         self.width = width - self.left - right - 20
-        self.step = 24 + LINE * max(map(len, self.names)) + (10 if self.stacked else 0)
+        heights = [len(lines) * LINE + (34 if self.stacked else 22) for lines in self.names]
+        self.height = sum(heights)
+        tops = [sum(heights[:i]) for i in range(len(rows))]
+        # Stacked rows keep their lowest 20 pixels for the data, the rest for the words.
+        self.spots = [top + (high - 20 if self.stacked else high / 2) for top, high in zip(tops, heights, strict=True)]
         self.log = min(seen) > 0 and max(seen) / min(seen) > LOG_FROM
         self.ticks = log_ticks(min(seen), max(seen), self.width // 55) if self.log else None
         self.domain = [self.ticks[0], self.ticks[-1]] if self.ticks else [0.0, max(seen) * 1.02]
@@ -99,7 +103,7 @@ class _Frame:
 
     def place(self, index: int) -> dict[str, Any]:
         """The part of a datum that says in which row it goes, and in which colour."""
-        return {"row": index, "colour": FRONT if self.rows[index].front else REST}
+        return {"y": self.spots[index], "colour": FRONT if self.rows[index].front else REST}
 
     def marks(self, data: list[dict[str, Any]], x2: bool = False) -> altair.Chart:
         """Data placed on both axes, without a mark yet."""
@@ -113,7 +117,7 @@ class _Frame:
         import altair as alt
         import vl_convert
 
-        chart = alt.layer(*layers, *self._words()).properties(width=self.width, height=self.step * len(self.rows))
+        chart = alt.layer(*layers, *self._words()).properties(width=self.width, height=self.height)
         chart = chart.configure(font=FONT, background="transparent", padding=4, aria=False)
         chart = chart.configure_view(stroke=None)
         svg: str = vl_convert.vegalite_to_svg(chart.to_dict())
@@ -126,7 +130,7 @@ class _Frame:
         axis = alt.Axis(
             title=self.title,
             **({"values": self.ticks} if self.ticks else {"tickCount": self.width // 90}),
-            labelExpr="replace(format(datum.value, ',~f'), /,/g, ' ')",
+            labelExpr="format(datum.value, ',~f')",
             labelFontSize=12, titleFontSize=12, titleFontWeight="normal", titlePadding=8,
             labelColor=QUIET, titleColor=QUIET, gridColor=GRID, domain=False, ticks=False, labelPadding=6,
         )  # fmt: skip
@@ -135,20 +139,18 @@ class _Frame:
     def _y(self) -> altair.Y:
         import altair as alt
 
-        last = len(self.rows) - 0.5
-        # Stacked rows keep 18 pixels at their lower end for the data, the rest for the words.
-        lift = 0.5 - 18 / self.step if self.stacked else 0.0
-        return alt.Y("row:Q", scale=alt.Scale(domain=[last - lift, -0.5 - lift], nice=False, zero=False), axis=None)
+        return alt.Y("y:Q", scale=alt.Scale(domain=[self.height, 0], nice=False, zero=False), axis=None)
 
     def _words(self) -> list[altair.Chart]:
         import altair as alt
 
         # Vega hangs further lines below the first: move it up by all of them (stacked) or by half of them.
-        up = LINE / self.step * (1.0 if self.stacked else 0.5)
+        up = LINE * (1.0 if self.stacked else 0.5)
         names = [
-            {"row": i - up * (len(lines) - 1), "text": "\n".join(lines)} for i, lines in enumerate(self.names)
+            {"y": spot - up * (len(lines) - 1), "text": "\n".join(lines)}
+            for spot, lines in zip(self.spots, self.names, strict=True)
         ]
-        labels = [{"row": i, "text": row.label} for i, row in enumerate(self.rows)]
+        labels = [{"y": spot, "text": row.label} for spot, row in zip(self.spots, self.rows, strict=True)]
         style: dict[str, Any] = {"fontSize": 12.5, "color": INK, "lineBreak": "\n", "lineHeight": LINE}
         style |= {"baseline": "bottom", "dy": -10} if self.stacked else {"baseline": "middle"}
         side = "right" if self.stacked else "left"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -12,12 +13,15 @@ import numpy as np
 
 from whichpu.reports import charts, units
 from whichpu.results.comparison import Comparison, compare
-from whichpu.results.schema import Campaign, Doubt, Result
+from whichpu.results.schema import Campaign, Doubt, Form, Result
 from whichpu.results.summary import Figures, round_logs, steady_blocks, summarize
 from whichpu.stats import describe
+from whichpu.stats.intervals import CONFIDENCE
+from whichpu.stats.verdicts import ALPHA
 
 if TYPE_CHECKING:
     from jinja2 import Environment
+    from markupsafe import Markup
 
 STATUS = {
     "pending": "not measured yet",
@@ -47,6 +51,15 @@ TOUCHES = {
 """Beside which figure a doubt is marked; any other kind is marked beside the contender's name."""
 
 TIMES = ("mean", "min", "max", "std", "p95", "p99")
+MEDIANS = (
+    "Large dot: median, with its 95 % interval over rounds. Small dots: each round’s median. Blue: the smallest median,"
+    " and those from which no difference was shown. Intervals that overlap don’t decide a ranking; the verdicts in the"
+    " table do."
+)
+SPREADS = (
+    "Stroke: p50 of all steady inferences. Bar: p5 to p95, left out where too few were measured. Line: least to most."
+)
+WIDTHS = (charts.WIDE, charts.NARROW)
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
@@ -67,6 +80,7 @@ class Cell:
     sub: str = ""
     marks: tuple[Mark, ...] = ()
     tone: str = ""
+    title: str = ""
 
 
 @dataclass(frozen=True)
@@ -98,7 +112,7 @@ class DoubtNote:
 
 
 class Notes:
-    """Notes of one campaign: doubts under letters, reasons for a dash under numbers."""
+    """Notes of one campaign: doubts, and reasons for a dash, under letters (a number beside a dash reads as one)."""
 
     def __init__(self, prefix: str) -> None:
         self.prefix = prefix
@@ -108,9 +122,9 @@ class Notes:
     def doubt(self, name: str, doubt: Doubt) -> Mark:
         """The mark of a doubt about one contender."""
         if doubt.kind not in self.doubts:
-            sign = _letters(len(self.doubts))
+            sign = self._sign()
             kind = doubt.kind.replace("-", " ")
-            self.doubts[doubt.kind] = DoubtNote(Mark(sign, f"{self.prefix}-doubt-{sign}", f"doubt: {kind}"))
+            self.doubts[doubt.kind] = DoubtNote(Mark(sign, f"{self.prefix}-note-{sign}", f"doubt: {kind}"))
         note = self.doubts[doubt.kind]
         if (name, doubt.says) not in note.facts:
             note.facts.append((name, doubt.says))
@@ -124,17 +138,30 @@ class Notes:
 
     def reason(self, says: str) -> Mark:
         """The mark of a reason why a figure is unknown."""
-        sign = str(len(self.reasons) + 1)
+        sign = self._sign()
         return self.reasons.setdefault(says, Mark(sign, f"{self.prefix}-note-{sign}", says))
+
+    def _sign(self) -> str:
+        number = len(self.doubts) + len(self.reasons)
+        return LETTERS[number] if number < len(LETTERS) else f"{LETTERS[number % len(LETTERS)]}{number // len(LETTERS)}"
 
 
 def page(campaigns: Sequence[tuple[str, Campaign]]) -> str:
     """The whole report of campaigns, each with the name of its file; it needs no network and no script."""
     views = [_view(number, name, campaign) for number, (name, campaign) in enumerate(campaigns, 1)]
     models = list(dict.fromkeys(campaign.model.name for _, campaign in campaigns))
-    return _templates().get_template("page.html.j2").render(
-        title=f"WhichPU: {units.joined(models)}", views=views, swaps=charts.DARK, matters=_matters(campaigns)
-    )  # fmt: skip
+    return (
+        _templates()
+        .get_template("page.html.j2")
+        .render(
+            title=f"WhichPU: {units.joined(models)}",
+            views=views,
+            swaps=charts.DARK,
+            matters=_matters(campaigns),
+            nominal=f"{100 * CONFIDENCE:g} %",
+            alpha=f"{100 * ALPHA:g} %",
+        )
+    )
 
 
 def fragment(campaign: Campaign) -> str:
@@ -170,18 +197,21 @@ def _opening(first: Figures, ratios: list[Comparison], campaign: Campaign) -> st
     known = f"{units.time(first.median_ns)} ({spread})" if first.median_low_ns else units.time(first.median_ns)
     if not ratios:
         return f"{_called(first)} has a median latency of {known}. Nothing else was measured to hold it against."
-    said = {kind: [row.contender for row in ratios if row.verdict == kind] for kind in VERDICTS}
+    said = {kind: [row.contender for row in ratios if row.verdict == kind and not _lone(row)] for kind in VERDICTS}
     smallest = f"{_called(first)} has the smallest median latency, {known}"
     if said["no-difference"]:
         return f"{smallest}, but no difference from {units.joined(said['no-difference'])} was shown."
     if said["faster"]:
-        return f"{smallest}, but {units.joined(said['faster'])} was faster in the rounds that both ran."
+        return f"{smallest}, but {units.joined(said['faster'])} came out faster in the rounds that both ran."
     if said["not-comparable"]:
         return f"{smallest}; {units.joined(said['not-comparable'])} can’t be compared with it."
+    if all(_lone(row) for row in ratios):
+        return f"{smallest}; one round says nothing about spread, so none is called the fastest."
     if said["too-small-to-matter"]:
         limit = f"{100 * campaign.settings.matters:g} %"
         return f"{smallest}; its lead over {units.joined(said['too-small-to-matter'])} is real, but under {limit}."
-    return f"{_called(first)} is the fastest, with a median latency of {known}."
+    among = " of those with more than one round" if any(_lone(row) for row in ratios) else ""
+    return f"{_called(first)} is the fastest{among}, with a median latency of {known}."
 
 
 def _others(ratios: list[Comparison], ran: dict[str, Figures]) -> list[str]:
@@ -197,8 +227,8 @@ def _others(ratios: list[Comparison], ran: dict[str, Figures]) -> list[str]:
 
 
 def _cautions(first: Figures, ratios: list[Comparison]) -> list[str]:
-    lone = [row.contender for row in ratios if row.ratio is not None and row.low is None]
-    said = [f"One round says nothing about spread ({units.joined(lone)}): measure more rounds."] if lone else []
+    lone = [row.contender for row in ratios if _lone(row)]
+    said = [f"One round shows no difference for {units.joined(lone)}."] if 0 < len(lone) < len(ratios) else []
     differs = [f"Mind that its {doubt.says}." for doubt in first.doubts if doubt.kind == "outputs-differ"]
     return said + differs
 
@@ -247,7 +277,8 @@ def _beside(campaign: Campaign, rows: list[Figures], notes: Notes) -> Table:
     heads = [Head("contender", words=True), Head("load", load.name), Head("first inference", first.name)]
     heads += [Head("opening", "× steady"), Head("cores used"), Head("largest difference", "from the reference")]
     if task is not None:
-        heads += [Head(task.metric.upper(), task.unit), Head("from the reference’s", task.unit)]
+        metric = task.metric.upper()
+        heads += [Head(metric, task.unit), Head(f"{metric} change", f"{task.unit}, from the reference’s")]
     cells = []
     for row in rows:
         line = [
@@ -294,7 +325,9 @@ def _difference(row: Figures, notes: Notes) -> Cell:
     difference, marks = row.difference, notes.touching(row, "difference")
     if difference is None:
         return _cell(None, "", "outputs were not held against a reference", notes)
-    relative = "all zero in the reference" if difference.relative is None else f"{units.small(difference.relative)} relative"
+    relative = f"{units.small(difference.relative)} relative"
+    if difference.relative is None:
+        relative = "the reference is all zero"
     return Cell(units.small(difference.max_abs), relative, marks)
 
 
@@ -307,8 +340,8 @@ def _ratio(row: Comparison | None, notes: Notes) -> Cell:
     marks = (notes.reason(row.reason),) if row.low is None else ()
     if row.verdict == "too-small-to-matter":
         said = "real, but too small to matter"
-    tone = "front" if row.verdict == "no-difference" else ""
-    return Cell(times(row.ratio), f"{_range(row)} {said}" if row.low else said, marks, tone)
+    tone = "front" if row.verdict == "no-difference" and not _lone(row) else ""
+    return Cell(times(row.ratio), f"{_range(row)}, {said}" if row.low else said, marks, tone, row.reason)
 
 
 def _cell(value: object, shown: str, reason: str, notes: Notes) -> Cell:
@@ -330,7 +363,7 @@ def _facts(campaign: Campaign, measured: list[Figures]) -> Iterable[str]:
     if measured:
         least, most = min(row.rounds for row in measured), max(row.rounds for row in measured)
         yield f"{least} rounds" if least == most else f"{least} to {most} rounds"
-    yield f"±{units.percent(settings.half_width)} asked within {units.seconds(settings.budget_s)} a contender"
+    yield f"asked: ±{100 * settings.half_width:g} % within {units.seconds(settings.budget_s)} a contender"
     yield f"data {settings.data}"
     yield f"seed {settings.seed}"
 
@@ -347,7 +380,7 @@ def _scores(campaign: Campaign) -> Iterable[str]:
 
 def _naive(metric: str, naive: float, unit: str, says: str | None, reference: float | None) -> str:
     better = metric == "rmse" and reference is not None and naive < reference
-    than = ", which is better than the model’s" if better else ""
+    than = ", which is better than the reference’s" if better else ""
     return f"The naive guess ({says or 'without a model'}) scores {units.digits(naive, 4)} {unit}{than}."
 
 
@@ -377,14 +410,19 @@ def _what_ran(row: Figures, result: Result, campaign: Campaign) -> dict[str, Any
         "name": row.name,
         "precision": result.precision,
         "asked": row.asked_precision,
-        "form": form and f"{form.file}, {units.size(form.bytes)}, {form.origin}{f' by {form.tool}' if form.tool else ''}",
+        "form": form and _form(form),
         "warnings": form.warnings if form else [],
         "versions": result.versions | ({"python": result.python} if result.python else {}),
         "effective": {**result.options, **result.effective},
         "threads": row.threads,
-        "count": f"{row.count:,}".replace(",", " "),
+        "count": f"{row.count:,}",
         "took_turns": result.took_turns,
     }
+
+
+def _form(form: Form) -> str:
+    by = f" by {form.tool}" if form.tool else ""
+    return f"{form.file}, {units.size(form.bytes)}, {form.origin}{by}"
 
 
 def _matters(campaigns: Sequence[tuple[str, Campaign]]) -> str:
@@ -398,27 +436,26 @@ def _charts(campaign: Campaign, measured: list[Figures], results: dict[str, Resu
     if not measured:
         return []
     unit = units.time_unit(row.median_ns for row in measured)
-    front = {measured[0].name} | {row.contender for row in compare(campaign) if row.verdict == "no-difference"}
+    front = {measured[0].name} | _tied(campaign)
     first = [_median_row(row, results[row.name], unit, row.name in front) for row in measured]
     second = [_spread_row(row, results[row.name], unit, row.name in front) for row in measured]
     return [
-        _chart("Median latency", "Large dot: median, with its 95 % interval over rounds. Small dots: each round’s median. "
-               "Intervals that overlap don’t decide a ranking; the verdicts in the table do.",
-               [charts.medians(first, unit.name, width) for width in (charts.WIDE, charts.NARROW)],
-               [f"{row.name} {row.label}" for row in first]),
-        _chart("Spread of single inferences", "Stroke: p50 of all steady inferences. Bar: p5 to p95, left out where too "
-               "few were measured. Line: least to most. Numbers: p50, and the most.",
-               [charts.spreads(second, unit.name, width) for width in (charts.WIDE, charts.NARROW)],
-               [f"{row.name} {row.label}" for row in second]),
-    ]  # fmt: skip
+        _chart("Median latency", MEDIANS, [charts.medians(first, unit.name, width) for width in WIDTHS], first),
+        _chart("Spread of single inferences", SPREADS, [charts.spreads(second, unit.name, w) for w in WIDTHS], second),
+    ]
 
 
-def _chart(title: str, says: str, drawn: list[str], facts: list[str]) -> dict[str, Any]:
+def _tied(campaign: Campaign) -> set[str]:
+    return {row.contender for row in compare(campaign) if row.verdict == "no-difference" and not _lone(row)}
+
+
+def _chart(title: str, says: str, drawn: list[str], rows: Sequence[charts.Median | charts.Spread]) -> dict[str, Any]:
     from markupsafe import Markup
 
     # Our own drawing, whose texts Vega has escaped.
     wide, narrow = (Markup(svg) for svg in drawn)
-    return {"title": title, "says": says, "wide": wide, "narrow": narrow, "alt": f"{title}: {'; '.join(facts)}"}
+    facts = "; ".join(f"{row.name} {row.label}" for row in rows)
+    return {"title": title, "says": says, "wide": wide, "narrow": narrow, "alt": f"{title}: {facts}"}
 
 
 def _median_row(row: Figures, result: Result, unit: units.Unit, front: bool) -> charts.Median:
@@ -438,11 +475,19 @@ def _spread_row(row: Figures, result: Result, unit: units.Unit, front: bool) -> 
         for percent in (5, 95)
     )
     least, most = float(sample.min()), float(sample.max())
-    label = f"{units.time(p50)}, {units.time(most)}"
+    label = f"p50 {units.in_unit(p50, unit)}, max {units.in_unit(most, unit)} {unit.name}"
     return charts.Spread(row.name, label, least / unit.size, p5, p50 / unit.size, p95, most / unit.size, front)
 
 
 # ---------------------------------------------------------------- small things
+
+
+def soft(name: str) -> Markup:
+    """Words with contenders' names, escaped; a name may break after its own punctuation, a number may not."""
+    from markupsafe import Markup, escape
+
+    pieces = re.split(r"(?<=[:,=@_./])(?=[^\W\d])", name)
+    return Markup("<wbr>").join(escape(piece) for piece in pieces)
 
 
 def times(ratio: float | None) -> str:
@@ -452,6 +497,11 @@ def times(ratio: float | None) -> str:
 
 def _range(row: Comparison) -> str:
     return f"{_short(row.low)} to {_short(row.high)}"
+
+
+def _lone(row: Comparison) -> bool:
+    """Was the ratio read in one round only, which says nothing about its spread?"""
+    return row.ratio is not None and row.low is None
 
 
 def _short(value: float | None) -> str:
@@ -470,18 +520,16 @@ def _lacking(row: Figures) -> bool:
     return row.median_ns is None or row.status not in ("measured", "pending")
 
 
-def _letters(number: int) -> str:
-    return LETTERS[number] if number < len(LETTERS) else f"{LETTERS[number % len(LETTERS)]}{number // len(LETTERS)}"
-
-
 @cache
 def _templates() -> Environment:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    return Environment(
+    templates = Environment(
         loader=PackageLoader("whichpu.reports", "templates"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    templates.filters["soft"] = soft
+    return templates

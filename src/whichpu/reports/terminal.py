@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from whichpu.reports import units
 from whichpu.results.comparison import Comparison, compare
+from whichpu.results.known import why_stopped
 from whichpu.results.schema import Campaign
 from whichpu.results.summary import Figures, summarize
 
@@ -54,6 +55,7 @@ def show(campaign: Campaign, screen: Console) -> None:
         screen.print(_other_table(measured, campaign))
     for line in _notes(rows, campaign):
         screen.print(line, markup=False)
+    screen.print(f"\n{why_stopped(campaign)}", markup=False)
     absent = [row for row in rows if row.median_ns is None or row.status not in ("measured", "pending")]
     if absent:
         screen.print(_absent_table(absent))

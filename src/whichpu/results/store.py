@@ -11,14 +11,15 @@ from typing import Any
 import msgspec
 
 from whichpu.errors import UserError
-from whichpu.results.schema import VERSION, Campaign
+from whichpu.results.column import unpack
+from whichpu.results.schema import VERSION, Campaign, Reading
 
 MODE = 0o644
 
 
 def save(campaign: Campaign, path: Path) -> None:
     """Replace ``path`` whole or not at all. Raises :class:`UserError` for a full or forbidden disk."""
-    write(path, msgspec.json.format(msgspec.json.encode(campaign), indent=1) + b"\n")
+    write(path, msgspec.json.encode(campaign) + b"\n")
 
 
 def write(path: Path, data: bytes) -> None:
@@ -46,14 +47,18 @@ def load(path: Path) -> Campaign:
         raise UserError(f"can't read {path}: {problem.strerror}") from problem
     try:
         body = msgspec.json.decode(data)
-    except msgspec.DecodeError as problem:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
         raise UserError(
             f"{path} is not a campaign file: {problem}", "give a file that `whichpu run` wrote"
         ) from problem
     _check_version(path, body)
     try:
-        return msgspec.convert(body, Campaign)
-    except msgspec.ValidationError as problem:
+        campaign = msgspec.convert(body, Campaign)
+        for result in campaign.results:
+            for reading in result.readings:
+                _whole(f"{result.name}, round {reading.round + 1}", reading)
+        return campaign
+    except (msgspec.ValidationError, ValueError) as problem:
         raise UserError(f"{path} is damaged: {problem}", "measure again, or repair it by hand") from problem
 
 
@@ -66,6 +71,15 @@ def _check_version(path: Path, body: Any) -> None:
     raise UserError(
         f"{path} is not a campaign file: it names no whichpu.campaign schema", "give a file that `whichpu run` wrote"
     )
+
+
+def _whole(where: str, reading: Reading) -> None:
+    """Raises :class:`ValueError` when blocks and latencies don't belong together."""
+    count = 0 if reading.latencies_ns is None else len(unpack(reading.latencies_ns))
+    if sum(block.count for block in reading.blocks) != count:
+        raise ValueError(f"{where}: its blocks do not hold its {count} latencies")
+    if any(not 0 <= block.opening <= block.count for block in reading.blocks):
+        raise ValueError(f"{where}: a block has more opening inferences than inferences")
 
 
 def _disk_trouble(path: Path, problem: OSError) -> UserError:

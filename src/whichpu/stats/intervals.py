@@ -13,6 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+CONFIDENCE = 0.975
+"""Nominal confidence of one t interval. A campaign looks after every round and stops at the first narrow interval,
+which favours rounds that agree by luck: simulated with that rule, nominal 97.5 % intervals hold the truth in 95 %
+(nominal 95 % ones in 92 %)."""
+
 Numbers = Sequence[float] | npt.NDArray[np.float64]
 
 
@@ -47,7 +52,7 @@ def t_two_sided(statistic: float, degrees: float) -> float:
     return float(2 * stdtr(degrees, -abs(statistic)))
 
 
-def of_logs(logs: Numbers, confidence: float = 0.95) -> Estimate:
+def of_logs(logs: Numbers, confidence: float = CONFIDENCE) -> Estimate:
     """Geometric mean and t interval of positive figures given by their logs, one a round."""
     values = np.asarray(logs, dtype=np.float64)
     mean = float(values.mean())

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from whichpu.stats.intervals import Estimate
+from whichpu.stats.intervals import CONFIDENCE, Estimate
 
 Verdict = Literal["faster", "slower", "no-difference", "too-small-to-matter", "not-comparable"]
-ALPHA = 0.05
+ALPHA = 1 - CONFIDENCE
 
 
 def verdict(ratio: Estimate, adjusted_p: float | None, matters: float, alpha: float = ALPHA) -> Verdict:

@@ -69,9 +69,13 @@ class Link:
             raise WorkerTrouble("bug", f"{self.where} answered {phase} with something else: {problem}") from problem
 
     def freeze(self) -> None:
-        """Stop the worker's threads, so that it can't disturb another's block."""
+        """Stop the worker's threads, so that it can't disturb another's block; back when they have stopped."""
         self._signal(signal.SIGSTOP)
         self.frozen = True
+        for _ in range(1_000):
+            if os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WNOHANG) is not None:
+                return
+            time.sleep(0.0002)
 
     def thaw(self) -> None:
         """Let a frozen worker run again."""
@@ -152,7 +156,7 @@ class Link:
         words = self._tail()
         last = words.strip().splitlines()[-1:] if words.strip() else []
         said = f"; its last words: {last[0]}" if last else ""
-        remedy = None
+        remedy = "measure without it, or with another version of the runtime; the campaign file keeps its last words"
         if self.process.returncode == -signal.SIGKILL:
             remedy = "if the machine ran out of memory, the kernel's log says so: dmesg | tail"
         ended = _ending(self.process.returncode)

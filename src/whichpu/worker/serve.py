@@ -14,6 +14,14 @@ import numpy
 from . import machine, measure, wire
 from .backends import BACKENDS, Arrays, Refused, Session, load
 
+OUT_OF_MEMORY = ("bad_alloc", "bad allocation", "Failed to allocate memory")
+"""How C++ runtimes say it."""
+REMEDIES = {
+    "out-of-memory": "free some memory, or use a smaller model or smaller inputs",
+    "refused": "try a newer version of this runtime, or give it another form of the model with --form FILE",
+}
+"""Where the error carries none of its own."""
+
 
 def main(arguments: List[str]) -> int:
     """Answer requests until stdin closes; return the exit status."""
@@ -21,7 +29,8 @@ def main(arguments: List[str]) -> int:
     _die_with_parent()
     if arguments[:1] == ["--cpus"]:
         os.sched_setaffinity(0, {int(cpu) for cpu in arguments[1].split(",")})
-    answers.write(wire.answer_line(0, wire.Hello(wire.PROTOCOL, os.getpid(), list(BACKENDS), machine.look())))
+    # On a line of its own, whatever the interpreter printed before it.
+    answers.write("\n" + wire.answer_line(0, wire.Hello(wire.PROTOCOL, os.getpid(), list(BACKENDS), machine.look())))
     worker = Worker()
     for line in requests:
         answers.write(worker.answer(line))
@@ -167,14 +176,14 @@ def failure_of(problem: BaseException) -> wire.Failure:
     kind = "refused"
     if isinstance(problem, wire.WireError):
         kind = "bad-request"
-    elif isinstance(problem, MemoryError) or "bad_alloc" in text or "bad allocation" in text:
+    elif isinstance(problem, MemoryError) or any(words in text for words in OUT_OF_MEMORY):
         kind = "out-of-memory"
     return wire.Failure(
         kind=kind,
         type=type(problem).__name__,
         message=text,
         traceback="".join(traceback.format_exception(type(problem), problem, problem.__traceback__)),
-        remedy=getattr(problem, "remedy", None),
+        remedy=getattr(problem, "remedy", REMEDIES.get(kind)),
     )
 
 

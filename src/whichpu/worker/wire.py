@@ -86,14 +86,15 @@ class Measure:
     """Measure one block: ``least_count`` inferences or ``least_ns``, whichever is longer.
 
     The opening inferences (``opening_count`` or ``opening_ns``, whichever is longer) run on
-    cold caches: they are kept, but counted apart. ``most_count`` bounds a block's size.
+    cold caches: they are kept, but counted apart. ``most_count`` bounds each of the two parts, so that the
+    readings of a quick model stay small enough to be kept raw.
     """
 
     least_count: int = 20
     least_ns: int = 20_000_000
     opening_count: int = 2
     opening_ns: int = 2_000_000
-    most_count: int = 4_000
+    most_count: int = 1_000
 
 
 @dataclass

@@ -7,19 +7,16 @@ is stands in the ``X_ncnn.py`` that pnnx writes too, else it is a leading 1.
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import os
 import pathlib
 import re
-import sys
-import tempfile
-from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import numpy
 
 from .. import wire
 from . import Arrays, Refused, Session, WhyNot, not_installed
+from .hearing import heard
 
 FORMATS = ("ncnn",)
 OPTIONS: Dict[str, str] = {}
@@ -244,36 +241,3 @@ def _half_weights(path: str) -> bool:
     """Whether ncnn's mark of fp16 weights is in the first 4 MiB (weights of a layer start on 4 bytes)."""
     count = min(os.path.getsize(path), TAG_SEARCH_BYTES) // 4
     return bool((numpy.fromfile(path, "<u4", count) == FP16_TAG).any())
-
-
-@contextlib.contextmanager
-def heard() -> Iterator[List[str]]:
-    """What C code prints meanwhile: lines in the list after the block, and still on stderr.
-
-    Some runtimes return a number and print the reason.
-    """
-    lines: List[str] = []
-    sys.stdout.flush()
-    sys.stderr.flush()
-    kept = [os.dup(1), os.dup(2)]
-    with tempfile.TemporaryFile() as file:
-        os.dup2(file.fileno(), 1)
-        os.dup2(file.fileno(), 2)
-        try:
-            yield lines
-        finally:
-            _flush_c()
-            for number, copy in zip((1, 2), kept):
-                os.dup2(copy, number)
-                os.close(copy)
-            file.seek(0)
-            text = file.read()
-            os.write(2, text)
-            lines += [line.strip() for line in text.decode("utf-8", "replace").splitlines() if line.strip()]
-
-
-def _flush_c() -> None:
-    try:
-        ctypes.CDLL(None).fflush(None)
-    except (OSError, AttributeError, TypeError):  # Windows: its C library is not found this way
-        pass

@@ -1,0 +1,225 @@
+"""What the tests share: tiny models, the command line on real workers, and proof that nothing is left behind."""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+CACHE = Path(tempfile.mkdtemp(prefix="whichpu-tests-"))
+os.environ["WHICHPU_CACHE"] = str(CACHE)  # also marks the workers of this test session
+atexit.register(shutil.rmtree, CACHE, ignore_errors=True)
+
+import numpy as np  # noqa: E402
+import onnx  # noqa: E402
+import psutil  # noqa: E402
+import pytest  # noqa: E402
+from onnx import TensorProto, helper, numpy_helper  # noqa: E402
+
+LIMIT_S = 120
+"""Far more than any command here takes: only a hang reaches it."""
+
+
+class Ran(NamedTuple):
+    """How a command ended, and what it said."""
+
+    status: int
+    out: str
+    err: str
+
+    def body(self) -> Any:
+        """Its JSON."""
+        return json.loads(self.out)
+
+
+class Cli:
+    """``whichpu`` as a user starts it: a process of its own, in its own folder, with its own temporary folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.temporary = folder / "tmp"
+        self.temporary.mkdir()
+        self.environment = {**os.environ, "TMPDIR": str(self.temporary), "NO_COLOR": "1", "TERM": "dumb"}
+
+    def start(self, *arguments: object, **environment: str) -> subprocess.Popen[str]:
+        """Start a command; the caller waits for it."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "whichpu", *map(str, arguments)],
+            cwd=self.folder,
+            env={**self.environment, **environment},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def end(self, process: subprocess.Popen[str]) -> Ran:
+        """Wait for a started command."""
+        try:
+            out, err = process.communicate(timeout=LIMIT_S)
+        finally:
+            process.kill()
+        assert "Traceback" not in err
+        return Ran(process.returncode, out, err)
+
+    def __call__(self, *arguments: object, **environment: str) -> Ran:
+        return self.end(self.start(*arguments, **environment))
+
+
+@pytest.fixture
+def cli(tmp_path: Path) -> Cli:
+    return Cli(tmp_path)
+
+
+@pytest.fixture
+def told(capsys: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
+    """The command line in this process, for what needs no process of its own."""
+    from whichpu.cli import guarded
+
+    def run(*arguments: object) -> Ran:
+        capsys.readouterr()
+        status = guarded([str(argument) for argument in arguments])
+        return Ran(status, *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def no_worker_left() -> Iterator[None]:
+    """After the test, every worker of this session has ended."""
+    yield
+    wait_until(lambda: not workers(), "workers were left behind")
+
+
+def workers() -> list[psutil.Process]:
+    """All running workers of this test session."""
+    found = []
+    for process in psutil.process_iter(["cmdline", "status"]):
+        line = " ".join(process.info["cmdline"] or [])
+        if str(CACHE) in line and ".pyz" in line and process.info["status"] != psutil.STATUS_ZOMBIE:
+            found.append(process)
+    return found
+
+
+def wait_until(true: Callable[[], Any], otherwise: str, limit_s: float = 60.0, step_s: float = 0.01) -> Any:
+    """What ``true`` returns once it is true."""
+    until = time.monotonic() + limit_s
+    while time.monotonic() < until:
+        found = true()
+        if found:
+            return found
+        time.sleep(step_s)
+    raise AssertionError(otherwise)
+
+
+# ---------------------------------------------------------------- models
+
+
+def value(name: str, shape: list[int | str]) -> Any:
+    return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+
+
+def model_file(path: Path, nodes: list[Any], inputs: Any, outputs: Any, weights: Any = (), opset: int = 17) -> Path:
+    """Write an ONNX file; ``inputs`` and ``outputs`` are ``{name: shape}``, ``weights`` ``{name: array}``."""
+    graph = helper.make_graph(
+        nodes,
+        "graph",
+        [value(*pair) for pair in inputs.items()],
+        [value(*pair) for pair in outputs.items()],
+        [numpy_helper.from_array(array, name) for name, array in dict(weights).items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+def external(path: Path, size: int) -> Path:
+    """An ONNX file whose weights, ``size`` bytes, lie beside it in a sparse file that takes no room on the disk."""
+    weights = TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[16, size // 64])
+    weights.data_location = TensorProto.EXTERNAL
+    for key, text in (("location", f"{path.stem}.weights"), ("length", str(size))):
+        weights.external_data.append(onnx.StringStringEntryProto(key=key, value=text))
+    graph = helper.make_graph(
+        [helper.make_node("MatMul", ["x", "w"], ["y"])],
+        "graph",
+        [value("x", [1, 16])],
+        [value("y", [1, size // 64])],
+        [weights],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    path.write_bytes(model.SerializeToString())
+    sparse(path.with_suffix(".weights"), size)
+    return path
+
+
+def sparse(path: Path, size: int, head: bytes = b"") -> Path:
+    """A file that seems to hold ``size`` bytes; skips the test where the file system can't make one."""
+    try:
+        with path.open("wb") as file:
+            file.write(head)
+            file.truncate(size)
+    except OSError as problem:
+        pytest.skip(f"no sparse file of {size:.1e} bytes here: {problem}")
+    return path
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
+    """Paths of tiny ONNX models."""
+    folder = tmp_path_factory.mktemp("models")
+    node, line = helper.make_node, [1, 16]
+    weights = np.random.default_rng(0).standard_normal((2, 16, 16)).astype(np.float32)
+    layers = [
+        node("MatMul", ["x", "w1"], ["a"]),
+        node("Relu", ["a"], ["b"]),
+        node("MatMul", ["b", "w2"], ["y"]),
+    ]
+    nan = [node("Sub", ["x", "nine"], ["a"]), node("Log", ["a"], ["y"])]
+    huge = [
+        node("ConstantOfShape", ["sizes"], ["a"]),
+        node("ReduceMax", ["a"], ["b"], keepdims=0),
+        node("Add", ["x", "b"], ["y"]),
+    ]
+    gelu = node("Gelu", ["x"], ["y"], domain="com.microsoft")
+    x, y = {"x": line}, {"y": line}
+    made = SimpleNamespace(
+        folder=folder,
+        mlp=model_file(folder / "mlp.onnx", layers, x, y, {"w1": weights[0], "w2": weights[1]}),
+        other=model_file(folder / "other.onnx", layers, x, y, {"w1": weights[1], "w2": weights[0]}),
+        dynamic=model_file(
+            folder / "dynamic.onnx",
+            [node("Add", ["a", "b"], ["y"])],
+            {"a": ["N", 4], "b": ["N", 4]},
+            {"y": ["N", 4]},
+        ),
+        nan=model_file(folder / "nan.onnx", nan, x, y, {"nine": np.float32(9)}),
+        zero=model_file(folder / "zero.onnx", [node("Div", ["x", "x"], ["y"])], x, y),
+        huge=model_file(folder / "huge.onnx", huge, x, y, {"sizes": np.array([2**47])}),
+        unknown=model_file(folder / "unknown.onnx", [node("Nope", ["x"], ["y"])], x, y),
+        late=model_file(folder / "late.onnx", [node("Relu", ["x"], ["y"])], x, y, opset=99),
+    )
+    graph = helper.make_graph([gelu], "graph", [value("x", line)], [value("y", line)])
+    made.microsoft = folder / "microsoft.onnx"
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("com.microsoft", 1)]
+    made.microsoft.write_bytes(helper.make_model(graph, opset_imports=opsets, ir_version=8).SerializeToString())
+    return made
+
+
+@pytest.fixture(scope="session")
+def campaign_file(models: SimpleNamespace, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A real campaign: one runtime under two names, and the yardstick."""
+    folder = tmp_path_factory.mktemp("campaign")
+    runtimes = ("--on", "a=onnxruntime:cpu", "--on", "b=onnxruntime:cpu", "--on", "null:cpu")
+    ran = Cli(folder)("run", models.mlp, *runtimes, "--budget", "1s", "--rounds", 2, "-o", "two.json")
+    assert ran.status == 0, ran.err
+    return folder / "two.json"

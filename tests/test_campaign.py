@@ -1,0 +1,275 @@
+"""Campaigns on real workers: fresh processes, interleaved blocks, the stop rule, resuming."""
+
+import itertools
+import math
+import os
+from collections import Counter
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+import whichpu
+from whichpu.campaign import stop
+from whichpu.campaign.watch import Silence
+from whichpu.errors import UserError
+from whichpu.results import store
+from whichpu.results.column import pack
+from whichpu.results.known import why_stopped
+from whichpu.results.schema import Block, Reading, Result
+
+HERE = Path(__file__).parent
+EXAMPLE = HERE.parent / "examples" / "apple_stock"
+GRU, TASK = EXAMPLE / "gru.onnx", EXAMPLE / "task.toml"
+GOLDEN = HERE / "golden" / "campaign-1.json"
+
+
+def measure(*on, model=GRU, **more):
+    return whichpu.measure(model, on=on, **{"rounds_most": 2, "seed": 7, **more}).campaign
+
+
+@pytest.fixture(scope="module")
+def small():
+    return measure("a=onnxruntime:cpu", "b=onnxruntime:cpu", "null:cpu", data=TASK)
+
+
+def test_every_round_starts_fresh_processes_and_interleaves_blocks(small):
+    for number in (0, 1):
+        positions = sorted(
+            (block.position, result.name)
+            for result in small.results
+            for reading in result.readings
+            if reading.round == number
+            for block in reading.blocks
+        )
+        assert [position for position, _ in positions] == list(range(len(positions)))
+        names = [name for _, name in positions]
+        assert Counter(names[:3]) == Counter(["a", "b", "null:cpu"])  # each turn holds every contender once
+        assert Counter(names[3:6]) == Counter(["a", "b", "null:cpu"])
+
+
+def test_the_order_is_drawn_from_the_seed(small):
+    def order(campaign):
+        return [
+            name
+            for _, name in sorted(
+                ((reading.round, block.position), result.name)
+                for result in campaign.results
+                for reading in result.readings
+                for block in reading.blocks
+            )
+        ]
+
+    again = measure("a=onnxruntime:cpu", "b=onnxruntime:cpu", "null:cpu", data=TASK)
+    other = measure("a=onnxruntime:cpu", "b=onnxruntime:cpu", "null:cpu", data=TASK, seed=8)
+    assert order(again) == order(small)
+    assert order(other) != order(small)
+
+
+def test_blocks_do_not_overlap(small):
+    spans = sorted(
+        (block.began_ns, block.began_ns + block.wall_ns)
+        for result in small.results
+        for reading in result.readings
+        for block in reading.blocks
+    )
+    assert all(end <= begin for (_, end), (begin, _) in itertools.pairwise(spans))
+
+
+def test_rmse_is_pytorchs_to_many_digits(small):
+    for result in small.results[:2]:
+        assert result.score == pytest.approx(8.9583478, abs=1e-5)
+        assert result.difference.max_abs < 1e-6
+        assert result.difference.samples == 543
+    assert small.reference.by.startswith("torch 2.13.0")
+    assert small.task.naive == pytest.approx(8.8439, abs=1e-4)
+
+
+def test_the_machine_the_seed_and_what_ran_are_kept(small):
+    ort = small.results[0]
+    assert small.settings.seed == 7
+    assert small.machine.cpus_usable >= 1
+    assert small.model.inputs[0].shape == [1, 60, 1]
+    assert ort.effective["providers"] == "CPUExecutionProvider"
+    assert ort.effective["intra_op_num_threads"] == "1"
+    assert ort.precision.ran == "fp32"
+    assert ort.versions["onnxruntime"]
+    assert ort.form_sha256 == small.model.sha256
+    for reading in ort.readings:
+        assert reading.load_ns > 0
+        assert reading.first_ns > 0
+        assert reading.latencies_ns.count == sum(block.count for block in reading.blocks)
+
+
+def test_the_null_backend_shows_a_known_delay():
+    campaign = measure("short=null:cpu,delay=200us", "long=null:cpu,delay=400us", rounds_most=4)
+    short, long = (row for row in whichpu.api.summarize(campaign))
+    assert short.median_ns >= 200_000
+    assert long.median_ns >= 400_000
+    assert long.median_ns / short.median_ns == pytest.approx(2, rel=0.2)
+
+
+def test_other_contenders_are_frozen_while_one_is_measured(monkeypatch):
+    """Looks at /proc while a block runs: exactly one worker may be runnable."""
+    from whichpu.campaign import rounds
+
+    seen = []
+    original = rounds._block
+
+    def watched(seat, position):
+        seat.link.thaw()
+        states = []
+        for entry in Path("/proc").glob("[0-9]*/stat"):
+            try:
+                after = entry.read_text().rsplit(")", 1)[1].split()
+                if int(after[1]) == os.getpid() and b"worker-" in (entry.parent / "cmdline").read_bytes():
+                    states.append((int(entry.parent.name) == seat.link.pid, after[0]))
+            except (OSError, IndexError):
+                continue
+        seen.append(states)
+        original(seat, position)
+
+    monkeypatch.setattr(rounds, "_block", watched)
+    measure("a=null:cpu", "b=null:cpu", "c=null:cpu", rounds_most=1)
+    assert seen
+    for states in seen:
+        assert len(states) == 3
+        assert {state for own, state in states if not own} == {"T"}
+
+
+def test_slow_models_get_fewer_inferences_rather_than_an_endless_round():
+    campaign = measure("null:cpu,delay=100ms", budget_s=2.0, rounds_most=None)
+    readings = campaign.results[0].readings
+    assert len(readings) == 4  # the least, though the budget is spent
+    assert all(3 <= reading.blocks[0].count - reading.blocks[0].opening < 20 for reading in readings)
+
+
+def test_resuming_goes_on_where_it_stopped(tmp_path):
+    path = tmp_path / "c.json"
+    measure("onnxruntime:cpu", "null:cpu", output=path, rounds_most=1)
+    before = store.load(path)
+    after = measure("onnxruntime:cpu", "null:cpu", output=path, resume=True, rounds_most=3, seed=99)
+    assert after.settings.seed == before.settings.seed
+    assert [reading.round for reading in after.results[0].readings] == [0, 1, 2]
+    assert after.results[0].readings[0] == before.results[0].readings[0]
+    assert store.load(path) == after
+
+
+def test_resuming_another_campaign_is_refused_by_name(tmp_path):
+    path = tmp_path / "c.json"
+    measure("null:cpu", output=path, rounds_most=1)
+    with pytest.raises(UserError, match="the model's bytes changed"):
+        measure("null:cpu", model=EXAMPLE / "lstm.onnx", output=path, resume=True)
+    with pytest.raises(UserError, match="the contenders changed"):
+        measure("null:cpu", "onnxruntime:cpu", output=path, resume=True)
+    with pytest.raises(UserError, match="the number of threads changed"):
+        measure("null:cpu", output=path, resume=True, threads=2)
+
+
+def test_the_file_is_whole_after_every_round(tmp_path):
+    path = tmp_path / "c.json"
+    rounds_on_disk = []
+
+    class Looking(Silence):
+        def round_done(self, campaign, active):
+            rounds_on_disk.append([len(result.readings) for result in store.load(path).results])
+
+    measure("null:cpu", "b=null:cpu", output=path, rounds_most=3, watch=Looking())
+    assert rounds_on_disk == [[1, 1], [2, 2], [3, 3]]
+
+
+def test_random_data_is_seeded_and_never_zero():
+    from whichpu.models.inputs import random
+    from whichpu.worker.wire import TensorSpec
+
+    specs = [TensorSpec("x", "float32", [2, 3]), TensorSpec("y", "uint8", [4]), TensorSpec("z", "int64", [5])]
+    first, again, other = random(specs, 1), random(specs, 1), random(specs, 2)
+    for array, same, different in zip(first, again, other, strict=True):
+        assert np.array_equal(array, same)
+        assert not np.array_equal(array, different)
+        assert array.any()
+    assert first[1].max() > 100  # a byte has its whole range
+
+
+def test_shows_well_in_a_notebook(small):
+    shown = whichpu.Measurement(small)
+    assert "onnxruntime" in shown._repr_html_() or ">a<" in shown._repr_html_()
+    assert "one inference end to end" in repr(shown)
+    frame = shown.to_pandas()
+    assert list(frame.index[:2]) in (["a", "b"], ["b", "a"])
+    assert frame.loc["a", "median_ns"] > 0
+
+
+# ---------------------------------------------------------------- the stop rule, on made readings
+
+
+def made(name, medians, spent_s=1.0, yardstick=False):
+    readings = [
+        Reading(
+            round=number,
+            spent_s=spent_s,
+            latencies_ns=pack([round(value)] * 20),
+            blocks=[Block(position=0, count=20, opening=0, began_ns=0, wall_ns=1, cpu_ns=1)],
+        )
+        for number, value in enumerate(medians)
+    ]
+    return Result(
+        name=name, target=name, backend=name, device="cpu", status="measured", readings=readings, yardstick=yardstick
+    )
+
+
+def needed(*results, **settings):
+    campaign = store.load(GOLDEN)
+    campaign.results = list(results)
+    changed = {"budget_s": 60.0, "rounds_least": 4, "rounds_most": None, "half_width": 0.02, **settings}
+    campaign.settings = msgspec.structs.replace(campaign.settings, **changed)
+    campaign.finished = "now"
+    return stop.still_needed(campaign), why_stopped(campaign)
+
+
+def wobbling(base, spread, rounds=4):
+    return [base * (1 + spread * math.sin(3 * number)) for number in range(rounds)]
+
+
+def test_at_least_four_rounds():
+    names, _ = needed(made("a", [1e6] * 3), made("b", [1e6] * 3))
+    assert names == ["a", "b"]
+
+
+def test_narrow_ratios_end_it():
+    names, why = needed(made("a", [1e6] * 4), made("b", wobbling(1.1e6, 0.001)))
+    assert names == []
+    assert "the answer is known" in why
+
+
+def test_wide_ratios_go_on_and_bring_the_fastest_along():
+    names, _ = needed(made("a", [1e6] * 4), made("b", wobbling(1.1e6, 0.1)), made("c", [1.1e6] * 4))
+    assert sorted(names) == ["a", "b"]
+
+
+def test_contenders_clearly_out_go_home():
+    names, why = needed(made("a", [1e6] * 4), made("b", wobbling(5e6, 0.1)))
+    assert names == []
+    assert "the answer is known" in why
+
+
+def test_a_spent_budget_ends_it_and_says_how_wide_it_still_is():
+    names, why = needed(made("a", [1e6] * 4), made("b", wobbling(1.1e6, 0.1)), budget_s=3.0)
+    assert names == []
+    assert "budget spent" in why
+    assert "b ±" in why
+
+
+def test_yardsticks_ask_for_no_more_rounds():
+    names, _ = needed(made("a", [1e6] * 4), made("b", [1.1e6] * 4), made("null", wobbling(60, 0.5), yardstick=True))
+    assert names == []
+
+
+def test_one_contender_alone_is_measured_until_its_own_interval_is_narrow():
+    assert needed(made("a", wobbling(1e6, 0.1)))[0] == ["a"]
+    assert needed(made("a", [1e6] * 4))[0] == []
+
+
+def test_no_more_rounds_than_asked():
+    assert needed(made("a", wobbling(1e6, 0.1)), rounds_most=4)[0] == []

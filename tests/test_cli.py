@@ -1,0 +1,189 @@
+"""The command line: what it prints, in which shape, and with which exit code."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from conftest import Cli, Ran
+
+from whichpu import __version__
+from whichpu import cli as command_line
+from whichpu.errors import UserError
+from whichpu.results import store
+
+HEAVY = ("altair", "cv2", "msgspec", "numpy", "onnx", "onnxruntime", "openvino", "psutil", "scipy", "torch")
+VERDICTS = {"faster", "slower", "no-difference", "too-small-to-matter", "better", "worse", "not-comparable"}
+Told = Callable[..., Ran]
+
+
+def test_help_imports_nothing_heavy() -> None:
+    program = (
+        "import sys; from whichpu.cli import guarded; status = guarded(['--help']);"
+        f"print(status, [name for name in {HEAVY!r} if name in sys.modules])"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert ran.stdout.splitlines()[-1] == "0 []"
+    for command in ("devices", "run", "show", "compare", "report"):
+        assert command in ran.stdout
+
+
+@pytest.mark.parametrize("command", ["devices", "run", "show", "compare", "report"])
+def test_every_command_has_help_and_json(told: Told, command: str) -> None:
+    ran = told(command, "--help")
+    assert ran.status == 0 and "--json" in ran.out and not ran.err
+
+
+def test_version(cli: Cli) -> None:
+    ran = cli("--version")
+    assert ran == (0, f"whichpu {__version__}\n", "")
+
+
+def test_no_command_shows_the_help_and_no_empty_error(told: Told) -> None:
+    ran = told()
+    assert ran.status == 1 and "Usage" in ran.out and not ran.err
+
+
+def test_typing_errors_are_sentences(told: Told) -> None:
+    for arguments, words in (
+        (("rnu",), "Did you mean 'run'?"),
+        (("run",), "Missing argument"),
+        (("run", "x.onnx", "--bugdet", "1s"), "No such option: --bugdet"),
+        (("run", "x.onnx", "--threads", "many"), "--threads"),
+        (("compare",), "Missing argument"),
+    ):
+        ran = told(*arguments)
+        assert ran.status == 1 and words in ran.err and "--help" in ran.err and "Traceback" not in ran.err
+
+
+def test_devices_json(cli: Cli) -> None:
+    targets = cli("devices", "--json").body()["targets"]
+    by_name = {entry["target"]: entry for entry in targets}
+    for entry in targets:
+        assert set(entry) == {"target", "usable", "why_not", "remedy", "versions", "precisions", "meters"}
+        assert entry["usable"] is (entry["why_not"] is None)
+        assert entry["usable"] or (entry["why_not"] and not entry["precisions"])
+    assert by_name["null:cpu"]["usable"] and by_name["onnxruntime:cpu"]["versions"]["onnxruntime"]
+
+
+def test_devices_in_another_interpreter(told: Told, tmp_path: Path) -> None:
+    targets = {
+        entry["target"] for entry in json.loads(told("devices", "--json", "--python", sys.executable).out)["targets"]
+    }
+    assert {"null:cpu", f"null:cpu,python={sys.executable}"} <= targets
+    ran = told("devices", "--python", tmp_path)
+    assert ran.status == 1 and f"no Python interpreter at {tmp_path}" in ran.err and "python3 -m venv" in ran.err
+
+
+def test_run_json_and_names(cli: Cli, models: SimpleNamespace) -> None:
+    wishes = ("--on", "a=null:cpu", "--on", "b=null:cpu,delay=1ms", "--budget", "1s", "--rounds", 2, "--json")
+    first, second = cli("run", models.mlp, *wishes), cli("run", models.mlp, *wishes)
+    assert first.status == second.status == 0
+    body = first.body()
+    assert set(body) == {"path", "summaries"} and body["path"] == "mlp.whichpu.json"
+    assert second.body()["path"] == "mlp-2.whichpu.json"  # never over an earlier one
+    rows = {row["name"]: row for row in body["summaries"]}
+    assert set(rows) == {"a", "b"} and rows["b"]["target"] == "null:cpu,delay=1ms"
+    assert rows["b"]["median_ns"] >= 1e6 > rows["a"]["median_ns"]
+    for path in ("mlp.whichpu.json", "mlp-2.whichpu.json"):
+        campaign = store.load(cli.folder / path)
+        assert campaign.finished and [len(result.readings) for result in campaign.results] == [2, 2]
+    assert not list(cli.temporary.iterdir())
+
+
+def test_run_in_words(cli: Cli, models: SimpleNamespace) -> None:
+    ran = cli("run", models.mlp, "--on", "onnxruntime:cpu", "--budget", "1s", "--rounds", 1, "-o", "x.json")
+    assert ran.status == 0 and "onnxruntime:cpu" in ran.out and "whichpu report x.json" in ran.out
+    assert not ran.err  # no progress bar where nobody looks
+
+
+def test_show(told: Told, campaign_file: Path) -> None:
+    body = json.loads(told("show", campaign_file, "--json").out)
+    assert set(body) == {"path", "summaries"} and body["path"] == str(campaign_file)
+    assert {row["name"] for row in body["summaries"]} == {"a", "b", "null:cpu"}
+    words = told("show", campaign_file)
+    assert words.status == 0 and "fastest" in words.out and "\x1b" not in words.out
+
+
+def test_compare(told: Told, campaign_file: Path) -> None:
+    ran = told("compare", campaign_file, "--baseline", "a", "--json")
+    body = json.loads(ran.out)
+    assert ran.status == 0 and set(body) == {"comparisons"} and len(body["comparisons"]) == 1
+    row = body["comparisons"][0]
+    assert list(row) == ["model", "metric", "baseline", "contender", "ratio", "low", "high", "verdict", "reason"]
+    assert (row["baseline"], row["contender"], row["verdict"] in VERDICTS) == ("a", "b", True)
+    assert row["low"] < row["ratio"] < row["high"]
+    assert "baseline" in told("compare", campaign_file).out
+
+
+def test_compare_across_files_refuses_by_name(told: Told, campaign_file: Path) -> None:
+    rows = json.loads(told("compare", campaign_file, campaign_file, "--json").out)["comparisons"]
+    assert {row["verdict"] for row in rows} <= VERDICTS
+    assert [row for row in rows if row["verdict"] == "not-comparable" and "two campaigns" in row["reason"]]
+
+
+def test_compare_with_a_baseline_that_is_not_there(told: Told, campaign_file: Path) -> None:
+    ran = told("compare", campaign_file, "--baseline", "c")
+    assert ran.status == 1 and "no contender is called 'c'" in ran.err and "a, b, null:cpu" in ran.err
+
+
+def test_report(told: Told, campaign_file: Path, tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    ran = told("report", campaign_file, "-o", page, "--json")
+    assert ran.status == 0 and json.loads(ran.out) == {"path": str(page)}
+    assert "onnxruntime" in page.read_text(encoding="utf-8")
+    ran = told("report", campaign_file, "-o", tmp_path / "nowhere" / "page.html")
+    assert ran.status == 1 and "can't write" in ran.err
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_script(cli: Cli, shell: str) -> None:
+    ran = cli("--show-completion", shell, _TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION="1")
+    assert ran.status == 0 and "_WHICHPU_COMPLETE" in ran.out
+
+
+def test_completion_completes(cli: Cli) -> None:
+    def completed(line: str) -> list[str]:
+        words = {"COMP_WORDS": line, "COMP_CWORD": str(len(line.split()) - 1), "_WHICHPU_COMPLETE": "complete_bash"}
+        return cli(**words).out.split()
+
+    assert completed("whichpu comp") == ["compare"]
+    assert completed("whichpu run x.onnx --on onnx") == ["onnxruntime:cpu"]
+
+
+def test_a_reader_that_leaves_is_no_error(cli: Cli, campaign_file: Path) -> None:
+    process = cli.start("show", campaign_file)
+    assert process.stdout is not None and process.stderr is not None
+    process.stdout.close()
+    assert process.stderr.read() == "" and process.wait(60) == 0
+    process.stderr.close()
+
+
+@pytest.mark.parametrize(
+    ("text", "found"), [("60s", 60.0), ("2m", 120.0), ("1.5h", 5400.0), ("7", 7.0), ("50 ms", 0.05), ("3min", 180.0)]
+)
+def test_seconds(text: str, found: float) -> None:
+    assert command_line.seconds(text) == pytest.approx(found)
+
+
+@pytest.mark.parametrize("text", ["", "s", "-1s", "0s", "1d", "1s2", "nan", "inf", "1e3s"])
+def test_not_seconds(text: str) -> None:
+    with pytest.raises(UserError, match="is not a time"):
+        command_line.seconds(text)
+
+
+@pytest.mark.parametrize("text", ["", "2", "0%", "100%", "-1%", "two%", "nan%"])
+def test_not_a_share(text: str) -> None:
+    with pytest.raises(UserError, match="is not a percentage"):
+        command_line.share(text)
+
+
+@pytest.mark.parametrize("text", ["", "a", "0,", "1-", "3-1", "-1", "99999"])
+def test_not_cpus(text: str) -> None:
+    with pytest.raises(UserError, match="--cpus"):
+        command_line.cpu_list(text)

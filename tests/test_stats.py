@@ -1,0 +1,114 @@
+"""Statistics are tested with statistics, and with figures worked out by hand."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from whichpu.stats import describe
+from whichpu.stats.intervals import Estimate, holm, of_logs, p_value, t_quantile
+from whichpu.stats.verdicts import ALPHA, verdict
+
+logs = st.lists(st.floats(-5, 5), min_size=2, max_size=12)
+probabilities = st.lists(st.floats(0, 1), min_size=1, max_size=12)
+
+
+def test_t_interval_by_hand():
+    # Four rounds, ratios 1.00, 1.02, 0.98, 1.04: mean of logs and t(0.975, 3) = 3.18245 (any t table).
+    values = [math.log(ratio) for ratio in (1.00, 1.02, 0.98, 1.04)]
+    mean = sum(values) / 4
+    error = math.sqrt(sum((value - mean) ** 2 for value in values) / 3) / 2
+    found = of_logs(values, confidence=0.95)
+    assert t_quantile(0.975, 3) == pytest.approx(3.182446, abs=1e-6)
+    assert found.value == pytest.approx(math.exp(mean))
+    assert found.low == pytest.approx(math.exp(mean - 3.182446 * error))
+    assert found.high == pytest.approx(math.exp(mean + 3.182446 * error))
+
+
+def test_one_round_says_nothing_about_spread():
+    found = of_logs([0.3])
+    assert (found.low, found.high, found.half_width) == (None, None, None)
+    assert p_value([0.3]) is None
+
+
+@given(logs)
+def test_interval_holds_its_figure_and_mirrors_when_contender_and_baseline_change_places(values):
+    forward, backward = of_logs(values), of_logs([-value for value in values])
+    assert forward.low <= forward.value * (1 + 1e-12)
+    assert forward.value <= forward.high * (1 + 1e-12)
+    assert backward.value == pytest.approx(1 / forward.value)
+    assert backward.low == pytest.approx(1 / forward.high)
+    assert p_value(values) == pytest.approx(p_value([-value for value in values]))
+
+
+@given(logs)
+def test_p_and_interval_agree(values):
+    found, p = of_logs(values), p_value(values)
+    outside = found.low > 1 + 1e-9 or found.high < 1 - 1e-9
+    inside = found.low < 1 - 1e-9 and found.high > 1 + 1e-9
+    assert not (outside and p > ALPHA + 1e-9)
+    assert not (inside and p < ALPHA - 1e-9)
+
+
+def test_the_interval_covers_the_truth_as_often_as_it_says():
+    generator = np.random.default_rng(20261120)
+    draws = generator.normal(0.05, 0.02, size=(4000, 5))
+    found = [of_logs(draw, confidence=0.95) for draw in draws]
+    hits = sum(estimate.low <= math.exp(0.05) <= estimate.high for estimate in found)
+    assert 0.938 <= hits / 4000 <= 0.962  # 95 % +- 3.5 standard errors
+
+
+def test_stopping_at_the_first_narrow_interval_still_covers_as_often_as_it_says():
+    # The stop rule looks after every round from the fourth on; equal contenders, spread 3 % between rounds.
+    generator = np.random.default_rng(4)
+    hits = 0
+    for logs in generator.normal(0, 0.03, size=(1500, 60)):
+        looks = (of_logs(logs[:rounds]) for rounds in range(4, 61))
+        found = next((look for look in looks if look.half_width <= 0.02), of_logs(logs))
+        hits += found.low <= 1 <= found.high
+    assert hits / 1500 >= 0.94
+
+
+def test_holm_by_hand():
+    # Holm 1979: sorted p times (4, 3, 2, 1), made monotone.
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([]) == []
+
+
+@given(probabilities)
+def test_holm_is_never_kinder_and_keeps_the_order(values):
+    adjusted = holm(values)
+    assert all(new >= old - 1e-12 for new, old in zip(adjusted, values, strict=True))
+    assert all(new <= 1 for new in adjusted)
+    ranked = sorted(zip(values, adjusted, strict=True))
+    assert [new for _, new in ranked] == sorted(new for _, new in ranked)
+
+
+def test_percentiles_the_sample_can_not_support_are_refused_by_name():
+    assert describe.unsupported(999, 99) == "p99 needs 1000 inferences, 999 were measured"
+    assert describe.unsupported(1000, 99) is None
+    assert describe.unsupported(199, 95) == "p95 needs 200 inferences, 199 were measured"
+    assert describe.unsupported(200, 95) is None
+
+
+def test_percentile_is_numpys_linear_one():
+    assert describe.percentile(np.array([10, 20, 30, 40]), 50) == 25
+    assert describe.percentile(np.array([10, 20, 30, 40]), 95) == pytest.approx(38.5)
+
+
+@pytest.mark.parametrize(
+    ("ratio", "p", "word"),
+    [
+        (1.50, 0.2, "no-difference"),
+        (1.50, None, "no-difference"),
+        (1.01, 0.001, "too-small-to-matter"),
+        (0.99, 0.001, "too-small-to-matter"),
+        (1.05, 0.001, "slower"),
+        (0.90, 0.001, "faster"),
+        (1.50, ALPHA, "no-difference"),
+    ],
+)
+def test_verdicts(ratio, p, word):
+    assert verdict(Estimate(ratio, ratio, ratio, 4), p, matters=0.02) == word

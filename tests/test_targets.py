@@ -1,0 +1,71 @@
+"""A target's text, read and written."""
+
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from whichpu.errors import UserError
+from whichpu.targets.target import Target, parse
+
+word = st.from_regex(r"[A-Za-z0-9_.-]+", fullmatch=True)
+
+
+@given(
+    backend=word,
+    device=word,
+    precision=st.sampled_from(["fp32", "default"]),
+    threads=st.none() | st.integers(1, 64),
+    options=st.dictionaries(
+        st.from_regex(r"[a-z]{1,8}", fullmatch=True).filter(
+            lambda name: name not in ("precision", "threads", "python")
+        ),
+        st.from_regex(r"[a-z0-9./]{1,8}", fullmatch=True),
+        max_size=3,
+    ),
+)
+def test_what_is_written_is_read_back(backend, device, precision, threads, options):
+    target = Target(backend=backend, device=device, precision=precision, threads=threads, options=options)
+    assert parse(str(target)) == (None, target)
+    assert parse(f"a name={target}") == ("a name", target)
+
+
+def test_the_device_is_the_cpu_unless_named():
+    assert parse("onnxruntime")[1] == Target(backend="onnxruntime", device="cpu")
+    assert parse("onnxruntime:cuda")[1].device == "cuda"
+
+
+def test_an_option_is_no_name():
+    name, target = parse("opencv:cpu,engine=new")
+    assert name is None
+    assert target.options == {"engine": "new"}
+    assert parse("opencv,engine=new")[1].options == {"engine": "new"}
+    assert parse("cv5=opencv:cpu,engine=new")[0] == "cv5"
+
+
+def test_an_interpreter_is_found_in_its_environment(tmp_path):
+    assert parse(f"null:cpu,python={sys.executable}")[1].python == sys.executable
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "python").symlink_to(sys.executable)
+    assert parse(f"null:cpu,python={tmp_path}")[1].python == str(tmp_path / "bin" / "python")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "is not a target"),
+        (":cpu", "is not a target"),
+        ("onnxruntime:", "is not a target"),
+        ("onnxruntime:cpu,", "is not an option"),
+        ("onnxruntime:cpu,threads", "is not an option"),
+        ("onnxruntime:cpu,threads=0", "not a positive number"),
+        ("onnxruntime:cpu,threads=two", "not a positive number"),
+        ("onnxruntime:cpu,precision=fp16", "is not known"),
+        ("onnxruntime:cpu,graph=all,graph=basic", "stands twice"),
+        ("null:cpu,python=/nowhere/at/all", "no Python interpreter"),
+    ],
+)
+def test_what_is_no_target_is_refused_with_words(text, says):
+    with pytest.raises(UserError, match=says):
+        parse(text)
