@@ -1,4 +1,4 @@
-"""What the tests share: tiny models, the command line on real workers, and proof that nothing is left behind."""
+"""What the tests share: tiny models, and the command line on real workers."""
 
 from __future__ import annotations
 
@@ -9,20 +9,18 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 CACHE = Path(tempfile.mkdtemp(prefix="whichpu-tests-"))
-os.environ["WHICHPU_CACHE"] = str(CACHE)  # also marks the workers of this test session
+os.environ["WHICHPU_CACHE"] = str(CACHE)  # its worker-*.pyz also marks the workers of this test session
 atexit.register(shutil.rmtree, CACHE, ignore_errors=True)
 
 import numpy as np  # noqa: E402
 import onnx  # noqa: E402
-import psutil  # noqa: E402
 import pytest  # noqa: E402
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 
@@ -94,34 +92,6 @@ def told(capsys: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
     return run
 
 
-@pytest.fixture
-def no_worker_left() -> Iterator[None]:
-    """After the test, every worker of this session has ended."""
-    yield
-    wait_until(lambda: not workers(), "workers were left behind")
-
-
-def workers() -> list[psutil.Process]:
-    """All running workers of this test session."""
-    found = []
-    for process in psutil.process_iter(["cmdline", "status"]):
-        line = " ".join(process.info["cmdline"] or [])
-        if str(CACHE) in line and ".pyz" in line and process.info["status"] != psutil.STATUS_ZOMBIE:
-            found.append(process)
-    return found
-
-
-def wait_until(true: Callable[[], Any], otherwise: str, limit_s: float = 60.0, step_s: float = 0.01) -> Any:
-    """What ``true`` returns once it is true."""
-    until = time.monotonic() + limit_s
-    while time.monotonic() < until:
-        found = true()
-        if found:
-            return found
-        time.sleep(step_s)
-    raise AssertionError(otherwise)
-
-
 # ---------------------------------------------------------------- models
 
 
@@ -140,36 +110,6 @@ def model_file(path: Path, nodes: list[Any], inputs: Any, outputs: Any, weights:
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
     path.write_bytes(model.SerializeToString())
-    return path
-
-
-def external(path: Path, size: int) -> Path:
-    """An ONNX file whose weights, ``size`` bytes, lie beside it in a sparse file that takes no room on the disk."""
-    weights = TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[16, size // 64])
-    weights.data_location = TensorProto.EXTERNAL
-    for key, text in (("location", f"{path.stem}.weights"), ("length", str(size))):
-        weights.external_data.append(onnx.StringStringEntryProto(key=key, value=text))
-    graph = helper.make_graph(
-        [helper.make_node("MatMul", ["x", "w"], ["y"])],
-        "graph",
-        [value("x", [1, 16])],
-        [value("y", [1, size // 64])],
-        [weights],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    path.write_bytes(model.SerializeToString())
-    sparse(path.with_suffix(".weights"), size)
-    return path
-
-
-def sparse(path: Path, size: int, head: bytes = b"") -> Path:
-    """A file that seems to hold ``size`` bytes; skips the test where the file system can't make one."""
-    try:
-        with path.open("wb") as file:
-            file.write(head)
-            file.truncate(size)
-    except OSError as problem:
-        pytest.skip(f"no sparse file of {size:.1e} bytes here: {problem}")
     return path
 
 

@@ -8,18 +8,20 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import TYPE_CHECKING
 
 import pytest
-from conftest import Cli, Ran
-
 from whichpu import __version__
 from whichpu import cli as command_line
 from whichpu.errors import UserError
 from whichpu.results import store
 
+if TYPE_CHECKING:
+    from conftest import Cli, Ran
+
 HEAVY = ("altair", "cv2", "msgspec", "numpy", "onnx", "onnxruntime", "openvino", "psutil", "scipy", "torch")
 VERDICTS = {"faster", "slower", "no-difference", "too-small-to-matter", "better", "worse", "not-comparable"}
-Told = Callable[..., Ran]
+Told = Callable[..., "Ran"]
 
 
 def test_help_imports_nothing_heavy() -> None:

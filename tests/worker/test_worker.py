@@ -34,7 +34,7 @@ class Process:
             universal_newlines=True,
             **settings,
         )
-        self.hello = json.loads(self.process.stdout.readline())["answer"]
+        self.hello = json.loads(next(line for line in self.process.stdout if line.strip()))["answer"]
 
     def ask(self, request):
         self.process.stdin.write(wire.request_line(1, request))

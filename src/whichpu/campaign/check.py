@@ -48,8 +48,6 @@ class Check:
 
     def all(self, path: Path, result: Result) -> None:
         """Store difference and score over all samples. Raises :class:`WorkerTrouble` for outputs that are no answer."""
-        if result.yardstick:
-            return
         outputs = outputs_of(path)
         _finite(outputs)
         if self.reference is None:  # no reference runtime: the first contender to come this far is it

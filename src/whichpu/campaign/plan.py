@@ -173,10 +173,11 @@ def targets_within_reach(pythons: Sequence[str], timeout_s: float = 60.0) -> lis
         for entry in _offered(description):
             target = msgspec.structs.replace(entry.target, precision="fp32", python=python)
             row = rows.setdefault(str(target), _row(target, description))
-            precisions = row["precisions"]
+            precisions, notes = row["precisions"], row["notes"]
             assert isinstance(precisions, list)
-            if description.usable:
-                precisions.append(entry.target.precision + (f" ({entry.note})" if entry.note else ""))
+            assert isinstance(notes, list)
+            precisions += [entry.target.precision] if description.usable else []
+            notes += [entry.note] if entry.note else []
     return list(rows.values())
 
 
@@ -188,6 +189,7 @@ def _row(target: Target, description: wire.Description) -> dict[str, object]:
         "remedy": description.remedy,
         "versions": description.versions,
         "precisions": [],
+        "notes": [],
         "meters": [],
     }
 
@@ -203,11 +205,14 @@ def describe_all(
 def _description(backend: str, python: str | None, timeout_s: float) -> wire.Description:
     try:
         with local.start(python, timeout_s=timeout_s, where=f"the worker that looks at {backend}") as link:
-            return link.ask(wire.Describe(backend), wire.Description)
+            description = link.ask(wire.Describe(backend), wire.Description)
     except WorkerTrouble as trouble:
         return wire.Description(
             backend=backend, usable=False, why_not=str(trouble), remedy=trouble.remedy, formats=[], options={}
         )
+    if python is not None and (description.remedy or "").startswith("pip "):
+        description.remedy = f"{python} -m {description.remedy}"
+    return description
 
 
 def _started(python: str | None, timeout_s: float) -> Link:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from whichpu.reports import units
-from whichpu.results.comparison import Comparison, compare
+from whichpu.results.comparison import Comparison, compare, measured_results
 from whichpu.results.known import why_stopped
 from whichpu.results.schema import Campaign
 from whichpu.results.summary import Figures, summarize
@@ -47,7 +47,8 @@ def plain(campaign: Campaign) -> str:
 def show(campaign: Campaign, screen: Console) -> None:
     """Print everything about one campaign: figures, what couldn't run, doubts."""
     rows = summarize(campaign)
-    measured = [row for row in rows if row.median_ns is not None and not row.yardstick]
+    counting = {result.name for result in measured_results(campaign)}
+    measured = [row for row in rows if row.name in counting]
     verdicts = {row.contender: row for row in compare(campaign)}
     screen.print(f"\n[bold]{_safe(campaign.model.name)}[/bold]: {_conditions(campaign)}")
     if measured:
@@ -88,18 +89,19 @@ def comparisons(rows: Sequence[Comparison], screen: Console) -> None:
 
 def devices(targets: Sequence[dict[str, object]], screen: Console) -> None:
     """Print what can run here, and for the rest why not and the one command that would change it."""
-    table = _table("target", "usable", "precisions", "versions", "why not", "try")
+    table = _table("target", "usable", "precisions", "versions", "notes, or why not", "try")
     for entry in targets:
         versions = entry["versions"]
         assert isinstance(versions, dict)
-        precisions = entry["precisions"]
+        precisions, notes = entry["precisions"], entry["notes"]
         assert isinstance(precisions, list)
+        assert isinstance(notes, list)
         table.add_row(
             _safe(str(entry["target"])),
             "yes" if entry["usable"] else "no",
             ", ".join(precisions) or units.UNKNOWN,
             ", ".join(f"{name} {version}" for name, version in versions.items()) or units.UNKNOWN,
-            _safe(str(entry["why_not"] or "")),
+            _safe(str(entry["why_not"] or "; ".join(notes))),
             _safe(str(entry["remedy"] or "")),
         )
     screen.print(table)

@@ -37,7 +37,7 @@ def compare(campaign: Campaign, baseline: str | None = None) -> list[Comparison]
         return []
     base = fastest(measured) if baseline is None else _named(campaign, baseline)
     others = [result for result in campaign.results if result is not base and not result.yardstick]
-    evidence = {result.name: ratio(result, base) for result in others}
+    evidence = {result.name: ratio(result, base) if _counts(result) else None for result in others}
     p_values = {name: p_value(found[1]) for name, found in evidence.items() if found is not None}
     known = {name: p for name, p in p_values.items() if p is not None}
     adjusted = dict(zip(known, holm(list(known.values())), strict=True))
@@ -59,8 +59,8 @@ def across(campaigns: list[tuple[str, Campaign]]) -> list[Comparison]:
 
 
 def measured_results(campaign: Campaign) -> list[Result]:
-    """Contenders with at least one measured block, yardsticks left out."""
-    return [result for result in campaign.results if not result.yardstick and median(result) is not None]
+    """Contenders with at least one measured block; yardsticks and those whose outputs are no answer left out."""
+    return [result for result in campaign.results if _counts(result) and median(result) is not None]
 
 
 def fastest(results: list[Result]) -> Result:
@@ -71,6 +71,10 @@ def fastest(results: list[Result]) -> Result:
         return (True, float("inf")) if estimate is None else (estimate.rounds < 2, estimate.value)
 
     return min(results, key=key)
+
+
+def _counts(result: Result) -> bool:
+    return not result.yardstick and result.status != "bad-output"
 
 
 def _named(campaign: Campaign, name: str) -> Result:

@@ -72,7 +72,7 @@ class Link:
         """Stop the worker's threads, so that it can't disturb another's block; back when they have stopped."""
         self._signal(signal.SIGSTOP)
         self.frozen = True
-        for _ in range(1_000):
+        for _ in range(1_000 if hasattr(os, "waitid") else 0):  # macOS has none
             if os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WNOHANG) is not None:
                 return
             time.sleep(0.0002)
