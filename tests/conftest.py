@@ -20,7 +20,6 @@ os.environ["WHICHPU_CACHE"] = str(CACHE)  # its worker-*.pyz also marks the work
 atexit.register(shutil.rmtree, CACHE, ignore_errors=True)
 
 import numpy as np  # noqa: E402
-import onnx  # noqa: E402
 import pytest  # noqa: E402
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 

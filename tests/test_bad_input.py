@@ -1,4 +1,4 @@
-"""Bad input and bad luck, each provoked for real: a sentence or a row, the right exit code, and nothing measured is lost.
+"""Bad input and bad luck, provoked for real: a sentence or a row, the right exit code, and nothing measured is lost.
 
 Workers here are real processes; nothing is mocked but the one bug of our own that must end with exit code 3.
 """
@@ -440,7 +440,7 @@ if any("worker-" in part for part in sys.orig_argv):  # like a vendor's library,
     C = ctypes.CDLL(None)
     def shout(text):
         print("python: " + text, flush=True)
-        os.write(1, ("descriptor: %s" % text).encode())  # no newline
+        os.write(1, ("descriptor: " + text).encode())  # no newline
         C.puts(("C: " + text).encode())
         C.fflush(None)
     def again():
@@ -707,7 +707,7 @@ def test_resume_of_something_else(cli: Cli, models: SimpleNamespace) -> None:
         ((models.dynamic, *ORT, *again, "--shape", "a=2x4", "--shape", "b=2x4"), "the inputs changed"),
         ((models.dynamic, *ORT, *again, *here, "--threads", 2), "the number of threads changed"),
         ((models.dynamic, *ORT, *again, *here, "--cpus", min(os.sched_getaffinity(0))), "the CPUs of --cpus changed"),
-        ((models.dynamic, *ORT, *NULL, *again, *here), "the contenders changed"),
+        ((models.dynamic, *ORT, *NULL, *again, *here), "the list of contenders changed"),
     ):
         sentence(cli("run", *arguments), f"can't go on: {words}", "another file")
         assert (cli.folder / "out.json").read_bytes() == before

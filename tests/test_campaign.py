@@ -141,7 +141,7 @@ def test_other_contenders_are_frozen_while_one_is_measured(monkeypatch):
 def test_slow_models_get_fewer_inferences_rather_than_an_endless_round():
     campaign = measure("null:cpu,delay=100ms", budget_s=2.0, rounds_most=None)
     readings = campaign.results[0].readings
-    assert len(readings) == 4  # the least, though the budget is spent
+    assert len(readings) == 5  # the least, though the budget is spent
     assert all(3 <= reading.blocks[0].count - reading.blocks[0].opening < 20 for reading in readings)
 
 
@@ -149,7 +149,7 @@ def test_resuming_goes_on_where_it_stopped(tmp_path):
     path = tmp_path / "c.json"
     measure("onnxruntime:cpu", "null:cpu", output=path, rounds_most=1)
     before = store.load(path)
-    after = measure("onnxruntime:cpu", "null:cpu", output=path, resume=True, rounds_most=3, seed=99)
+    after = measure("onnxruntime:cpu", "null:cpu", output=path, resume=True, rounds_most=3, seed=None)
     assert after.settings.seed == before.settings.seed
     assert [reading.round for reading in after.results[0].readings] == [0, 1, 2]
     assert after.results[0].readings[0] == before.results[0].readings[0]
@@ -161,10 +161,39 @@ def test_resuming_another_campaign_is_refused_by_name(tmp_path):
     measure("null:cpu", output=path, rounds_most=1)
     with pytest.raises(UserError, match="the model's bytes changed"):
         measure("null:cpu", model=EXAMPLE / "lstm.onnx", output=path, resume=True)
-    with pytest.raises(UserError, match="the contenders changed"):
+    with pytest.raises(UserError, match="the list of contenders changed"):
         measure("null:cpu", "onnxruntime:cpu", output=path, resume=True)
     with pytest.raises(UserError, match="the number of threads changed"):
         measure("null:cpu", output=path, resume=True, threads=2)
+    with pytest.raises(UserError, match="the seed changed"):
+        measure("null:cpu", output=path, resume=True, seed=8)
+    with pytest.raises(UserError, match="exists"):
+        measure("null:cpu", output=path)
+
+
+def test_resuming_on_another_version_or_other_data_is_refused(tmp_path):
+    path, data = tmp_path / "c.json", tmp_path / "d.npz"
+    np.savez(data, window=np.ones((2, 1, 60, 1), np.float32))
+    measure("onnxruntime:cpu", output=path, rounds_most=1, data=data)
+    np.savez(data, window=np.full((2, 1, 60, 1), 2, np.float32))
+    with pytest.raises(UserError, match="the data changed"):
+        measure("onnxruntime:cpu", output=path, resume=True, data=data)
+    np.savez(data, window=np.ones((2, 1, 60, 1), np.float32))
+    older = store.load(path)
+    older.results[0].versions = {"onnxruntime": "1.0"}
+    store.save(older, path)
+    with pytest.raises(UserError, match="the runtime of onnxruntime:cpu changed"):
+        measure("onnxruntime:cpu", output=path, resume=True, data=data)
+
+
+def test_a_runtime_that_ties_itself_to_a_cpu_is_on_unequal_terms():
+    pytest.importorskip("openvino")
+    if len(os.sched_getaffinity(0)) < 2:
+        pytest.skip("one CPU: everything is tied to it")
+    campaign = measure("free=openvino:cpu", "tied=openvino:cpu,pinning=on")
+    doubts = {row.name: [doubt.kind for doubt in row.doubts] for row in whichpu.api.summarize(campaign)}
+    assert "unequal-terms" in doubts["tied"]
+    assert "unequal-terms" not in doubts["free"]
 
 
 def test_the_file_is_whole_after_every_round(tmp_path):
@@ -257,7 +286,7 @@ def test_contenders_clearly_out_go_home():
 def test_a_spent_budget_ends_it_and_says_how_wide_it_still_is():
     names, why = needed(made("a", [1e6] * 4), made("b", wobbling(1.1e6, 0.1)), budget_s=3.0)
     assert names == []
-    assert "budget spent" in why
+    assert why.startswith("Stopped: some ratios to a are still wider than ±2 %")
     assert "b ±" in why
 
 

@@ -102,7 +102,7 @@ def test_percentile_is_numpys_linear_one():
     ("ratio", "p", "word"),
     [
         (1.50, 0.2, "no-difference"),
-        (1.50, None, "no-difference"),
+        (1.50, None, "not-comparable"),
         (1.01, 0.001, "too-small-to-matter"),
         (0.99, 0.001, "too-small-to-matter"),
         (1.05, 0.001, "slower"),

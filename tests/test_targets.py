@@ -14,7 +14,7 @@ word = st.from_regex(r"[A-Za-z0-9_.-]+", fullmatch=True)
 
 @given(
     backend=word,
-    device=word,
+    device=word.map(str.lower),
     precision=st.sampled_from(["fp32", "default"]),
     threads=st.none() | st.integers(1, 64),
     options=st.dictionaries(

@@ -7,6 +7,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from whichpu.errors import UserError
 from whichpu.results.comparison import Comparison, compare
 from whichpu.results.schema import Campaign
 from whichpu.results.summary import Figures, summarize
@@ -70,6 +71,7 @@ def measure(
     siblings: bool = True,
     output: Pathlike | None = None,
     resume: bool = False,
+    overwrite: bool = False,
     budget_s: float = 60.0,
     half_width: float = 0.02,
     matters: float = 0.02,
@@ -85,7 +87,8 @@ def measure(
     ``data`` is a task (``.toml``) or samples (``.npz``); else seeded random inputs are used. ``forms`` are other
     files of the same network. ``budget_s`` is per contender; ``half_width`` (relative) is the width asked of each
     interval; ``matters`` the relative difference that matters. With ``output`` the campaign file is written after
-    every round. Raises :class:`whichpu.UserError` for the user's mistakes; a contender's trouble is a row.
+    every round; a file that is there is refused unless ``resume`` goes on with it or ``overwrite`` replaces it.
+    Raises :class:`whichpu.UserError` for the user's mistakes; a contender's trouble is a row.
     """
     from whichpu.campaign import plan as planning
     from whichpu.campaign.run import run
@@ -94,6 +97,8 @@ def measure(
     from whichpu.results import store
 
     path = Path(output) if output is not None else None
+    if path is not None and path.exists() and not (resume or overwrite):
+        raise UserError(f"{path} exists", "resume (--resume) goes on with it, overwrite (--overwrite) replaces it")
     before = store.load(path) if resume and path is not None else None
     listener = watch or Silence()
     listener.phase("reading the model")
@@ -112,7 +117,7 @@ def measure(
     network = artefact.load(Path(model), [Path(form) for form in forms], shapes, siblings)
     plan = planning.make(network, wishes, listener)
     if before is not None:
-        planning.resume(plan, before)
+        planning.resume(plan, before, wishes)
     return Measurement(run(plan, path, listener), path)
 
 

@@ -29,6 +29,7 @@ app = typer.Typer(
 )
 TARGETS = ("all", "onnxruntime:cpu", "openvino:cpu", "openvino:cpu,precision=default", "opencv:cpu", "torch:cpu",
            "litert:cpu", "ncnn:cpu", "mnn:cpu", "null:cpu")  # fmt: skip
+COMMANDS = ("devices", "run", "show", "compare", "report")
 UNITS_S = {"": 1.0, "s": 1.0, "ms": 1e-3, "m": 60.0, "min": 60.0, "h": 3600.0}
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
@@ -103,7 +104,7 @@ def run(
     budget: Annotated[str, typer.Option(help="Time at most for each contender.")] = "60s",
     width: Annotated[str, typer.Option(help="Stop when each ratio is known to plus or minus this.")] = "2%",
     matters: Annotated[str, typer.Option(help="Smallest difference that matters.")] = "2%",
-    rounds: Annotated[int | None, typer.Option(help="Rounds at most (at least 4 unless fewer here).", min=1)] = None,
+    rounds: Annotated[int | None, typer.Option(help="Rounds at most (5 at least, unless fewer here).", min=1)] = None,
     threads: Annotated[int, typer.Option(help="Threads for every contender alike.", min=1)] = 1,
     cpus: Annotated[str | None, typer.Option(help="Pin every contender to these CPUs: 0,2-3.")] = None,
     seed: Annotated[
@@ -129,6 +130,7 @@ def run(
             siblings=siblings,
             output=path,
             resume=resume,
+            overwrite=overwrite,
             budget_s=seconds(budget),
             half_width=share(width),
             matters=share(matters),
@@ -213,9 +215,9 @@ def guarded(arguments: list[str]) -> int:
         _say(problem)
         return EXIT_USER
     except TyperException as problem:
-        command = " ".join(arguments[:1]) if arguments[:1] and not arguments[0].startswith("-") else ""
+        named = [name for name in arguments[:1] if name in COMMANDS]
         if problem.format_message():  # else the help was asked for, and given
-            _say(UserError(problem.format_message(), f"whichpu {command} --help".replace("  ", " ")))
+            _say(UserError(problem.format_message(), " ".join(["whichpu", *named, "--help"])))
         return EXIT_USER
     except typer.Abort as stop:  # Typer takes any EOFError for the end of the user's input
         return _bug(arguments) if isinstance(stop.__cause__, EOFError) else EXIT_INTERRUPTED
@@ -242,6 +244,8 @@ def guarded(arguments: list[str]) -> int:
 
 
 def _output(model: Path, output: Path | None, resume: bool, overwrite: bool) -> Path:
+    if resume and overwrite:
+        raise UserError("--resume goes on with a file, --overwrite replaces it", "give one of them")
     if output is None:
         if resume:
             raise UserError("--resume needs the campaign file", "name it with -o FILE")
@@ -250,8 +254,6 @@ def _output(model: Path, output: Path | None, resume: bool, overwrite: bool) -> 
         raise UserError(f"there is no {output} to go on with", "leave out --resume to begin")
     if output.is_dir():
         raise UserError(f"{output} is a folder", f"name a file in it: -o {output / f'{model.stem}.whichpu.json'}")
-    if output.exists() and not (resume or overwrite):
-        raise UserError(f"{output} exists", "--resume goes on with it, --overwrite replaces it")
     if not output.parent.is_dir():
         raise UserError(f"there is no folder {output.parent}", f"mkdir -p {output.parent}")
     return output
@@ -272,7 +274,7 @@ def _progress(rounds: int | None) -> Iterator[Watch | None]:
         return
     from whichpu.reports.progress import Progress
 
-    shown = Progress(min(4, rounds or 4))
+    shown = Progress(rounds)
     try:
         yield shown
     finally:
@@ -285,10 +287,20 @@ def _interruptible(path: Path) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        if path.exists():
-            again = f"the same command with -o {path} --resume goes on"
-            typer.echo(f"Stopped. Finished rounds are kept in {path}; {again}.", err=True)
+        typer.echo(f"Stopped. {_kept(path)}", err=True)
         raise
+
+
+def _kept(path: Path) -> str:
+    from whichpu.results import store
+
+    rounds = 0
+    if path.exists():
+        rounds = max((len(result.readings) for result in store.load(path).results), default=0)
+    if not rounds:
+        return "No round was finished yet; nothing was measured."
+    finished = "1 finished round is" if rounds == 1 else f"{rounds} finished rounds are"
+    return f"{finished} kept in {path}; the same command with -o {path} --resume goes on."
 
 
 def _tell(campaign: Any, path: Path, as_json: bool, stored: bool = True) -> None:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from whichpu.campaign.plan import Contender, Plan
+from whichpu.campaign.plan import Plan
 from whichpu.errors import UserError
 from whichpu.models.inputs import Samples
 from whichpu.results.schema import Difference, Reference, Result
 from whichpu.targets import local
 from whichpu.targets.link import WorkerTrouble
+from whichpu.targets.target import Target
 from whichpu.worker import wire
 
 REFERENCE = "onnxruntime"
@@ -25,10 +26,9 @@ class Check:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.reference = plan.reference
-        self.no_reference = "no PyTorch outputs and no ONNX model here"
         if self.reference is not None and plan.task is not None:
             self._keep(plan.task.reference_by or "the task's reference", self.reference)
-        elif "onnx" in plan.model.paths:
+        else:
             self._run_reference()
 
     def save_inputs(self, path: Path) -> None:
@@ -50,10 +50,8 @@ class Check:
         """Store difference and score over all samples. Raises :class:`WorkerTrouble` for outputs that are no answer."""
         outputs = outputs_of(path)
         _finite(outputs)
-        if self.reference is None:  # no reference runtime: the first contender to come this far is it
-            self._keep(f"{result.name} ({self.no_reference})", outputs)
-        assert self.reference is not None
-        result.difference = difference(outputs, self.reference)
+        if self.reference is not None:
+            result.difference = difference(outputs, self.reference)
         result.score = self._score(outputs)
 
     def _keep(self, by: str, outputs: Samples) -> None:
@@ -70,23 +68,37 @@ class Check:
             raise WorkerTrouble("bad-output", str(problem), problem.remedy) from problem
 
     def _run_reference(self) -> None:
-        """The fp32 ONNX model on ONNX Runtime's CPU provider; without it, the first contender will do."""
-        job = wire.Open(REFERENCE, "cpu", str(self.plan.model.paths["onnx"].resolve()), "onnx")
-        job.inputs = self.plan.campaign.model.inputs
+        """The ONNX model on ONNX Runtime's CPU provider; else the first contender, fp32 ones first, that answers."""
+        said = []
+        for target, format, path, by in self._candidates():
+            try:
+                outputs = self._outputs(target, format, path)
+                _finite(outputs)
+            except WorkerTrouble as trouble:
+                said.append(f"{by}: {trouble}")
+                continue
+            self._keep(f"{by} ({'; '.join(['no PyTorch outputs', *said])})", outputs)
+            return
+
+    def _candidates(self) -> Iterator[tuple[Target, str, Path, str]]:
+        if "onnx" in self.plan.model.paths:
+            yield Target(backend=REFERENCE), "onnx", self.plan.model.paths["onnx"], "ONNX Runtime, CPU, the ONNX model"
+        rivals = [contender for contender in self.plan.contenders if not contender.result.yardstick]
+        for contender in sorted(rivals, key=lambda each: each.target.precision != "fp32"):
+            yield contender.target, contender.format, contender.path, contender.result.name
+
+    def _outputs(self, target: Target, format: str, path: Path) -> Samples:
+        """Outputs of all samples. Raises :class:`WorkerTrouble`."""
+        job = wire.Open(target.backend, target.device, str(path.resolve()), format, target.precision)
+        job.options, job.inputs = target.options, self.plan.campaign.model.inputs
         timeout_s = self.plan.campaign.settings.timeout_s
         with tempfile.TemporaryDirectory(prefix="whichpu-") as folder:
             inputs, outputs = Path(folder) / "inputs.npz", Path(folder) / "outputs.npz"
             self.save_inputs(inputs)
-            try:
-                with local.start(timeout_s=timeout_s, where="the reference (onnxruntime:cpu)") as link:
-                    version = link.ask(job, wire.Opened).versions["onnxruntime"]
-                    link.ask(wire.Infer(str(inputs), str(outputs)), wire.Inferred, 10 * timeout_s)
-            except WorkerTrouble as trouble:
-                self.no_reference = f"no PyTorch outputs, and of ONNX Runtime: {trouble}"
-                return
-            found = outputs_of(outputs)
-        if all(np.isfinite(array).all() for array in found if array.dtype.kind == "f"):
-            self._keep(f"ONNX Runtime {version} (CPU, the ONNX model as it is)", found)
+            with local.start(target.python, timeout_s=timeout_s, where=f"the reference ({target})") as link:
+                link.ask(job, wire.Opened)
+                link.ask(wire.Infer(str(inputs), str(outputs)), wire.Inferred, 10 * timeout_s)
+            return outputs_of(outputs)
 
 
 def outputs_of(path: Path) -> Samples:
@@ -128,8 +140,3 @@ def _finite(outputs: Samples) -> None:
                 f"{bad} of {array.size} values of output {index} are NaN or infinite",
                 "see whether the reference gives them too: then it is the model, or the data",
             )
-
-
-def runnable(contenders: Sequence[Contender]) -> list[Contender]:
-    """Contenders that have not failed."""
-    return [contender for contender in contenders if contender.result.status in ("pending", "measured")]

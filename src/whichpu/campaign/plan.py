@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import secrets
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,7 +15,7 @@ from whichpu import __version__
 from whichpu.campaign.watch import Watch
 from whichpu.errors import ConversionError, UserError
 from whichpu.models import convert, inputs
-from whichpu.models.artefact import Model, concrete
+from whichpu.models.artefact import SUFFIXES, Model, concrete, sha256_of
 from whichpu.models.inputs import Samples
 from whichpu.results.schema import Campaign, Doubt, Form, ModelInfo, Result, Settings
 from whichpu.targets import bundle, local
@@ -27,6 +28,10 @@ from whichpu.worker import wire
 YARDSTICK = "null"
 
 
+ROUNDS_LEAST = 5
+"""With 10 blocks of at least 20 inferences in each round, p99 is supported (it needs 1,000)."""
+
+
 class Contender(msgspec.Struct, kw_only=True):
     """A row of the campaign that can run: its target, and the file its runtime loads."""
 
@@ -34,6 +39,7 @@ class Contender(msgspec.Struct, kw_only=True):
     result: Result
     format: str
     path: Path
+    precision: str | None = None
 
 
 class Plan(msgspec.Struct, kw_only=True):
@@ -55,7 +61,7 @@ class Wishes(msgspec.Struct, kw_only=True, frozen=True):
     budget_s: float = 60.0
     half_width: float = 0.02
     matters: float = 0.02
-    rounds_least: int = 4
+    rounds_least: int = ROUNDS_LEAST
     rounds_most: int | None = None
     blocks: int = 10
     threads: int = 1
@@ -96,7 +102,7 @@ def make(model: Model, wishes: Wishes, watch: Watch) -> Plan:
     )
 
 
-def resume(plan: Plan, before: Campaign) -> None:
+def resume(plan: Plan, before: Campaign, wishes: Wishes) -> None:
     """Go on with a campaign file: its readings, its seed. Raises :class:`UserError` when something else changed."""
     now = plan.campaign
     for what, then, new in (
@@ -107,8 +113,9 @@ def resume(plan: Plan, before: Campaign) -> None:
         ("the CPUs of --cpus", before.settings.cpus, now.settings.cpus),
         ("the inputs", _shapes(before), _shapes(now)),
         ("the data", before.settings.data, now.settings.data),
+        ("the seed", before.settings.seed, before.settings.seed if wishes.seed is None else wishes.seed),
         ("the task", before.task and before.task.protocol_sha256, now.task and now.task.protocol_sha256),
-        ("the contenders", _identities(before), _identities(now)),
+        *_contender_changes(before, now),
     ):
         if then != new:
             raise UserError(
@@ -199,7 +206,14 @@ def describe_all(
 ) -> dict[tuple[str, str | None], wire.Description]:
     """Ask each backend (in its interpreter) what it can do, each in a process of its own: one may crash."""
     with ThreadPoolExecutor(max_workers=2) as pool:
-        return dict(zip(pairs, pool.map(lambda pair: _description(pair[0], pair[1], timeout_s), pairs), strict=True))
+        asked = [pool.submit(_description, backend, python, timeout_s) for backend, python in pairs]
+        try:
+            return {pair: future.result() for pair, future in zip(pairs, asked, strict=True)}
+        except BaseException:  # Ctrl-C: a runtime that hangs at its import must not keep the command
+            while [future for future in asked if not (future.cancel() or future.done())]:
+                local.end_all()
+                time.sleep(0.05)
+            raise
 
 
 def _description(backend: str, python: str | None, timeout_s: float) -> wire.Description:
@@ -285,7 +299,7 @@ def _contender(entry: Found, model: Model, specs: list[wire.TensorSpec], setting
     except ConversionError as problem:
         result.status, result.why, result.remedy = "refused", str(problem), problem.remedy
         return contender
-    result.form_sha256 = form.sha256
+    result.form_sha256, contender.precision = form.sha256, form.precision
     result.doubts = [Doubt(kind="converter", says=warning) for warning in form.warnings]
     if form.sha256 not in [known.sha256 for known in model.forms.values()]:
         model.forms[f"{form.format} for {entry.name}"] = form
@@ -306,9 +320,11 @@ def _form(
             watch.phase(f"converting {model.name} to {format}")
             return _converted(format, target, model, specs)
     takes, has = ", ".join(description.formats), ", ".join(sorted(model.paths))
+    suffix = next(suffix for suffix, named in SUFFIXES.items() if named == description.formats[0])
+    also = " (or the ONNX file, which is then converted)" if description.formats[0] in convert.CONVERTERS else ""
     raise ConversionError(
         f"{target.backend} takes {takes}; this model is given as {has}",
-        f"export it as .{description.formats[0]}, beside the model file or with --form FILE",
+        f"export it as a {suffix} file{also}, beside the model file or with --form FILE",
     )
 
 
@@ -322,7 +338,7 @@ def _converted(format: str, target: Target, model: Model, specs: list[wire.Tenso
         format,
         precision=target.precision,
         inputs=specs,
-        cache=bundle.cache_folder() / "converted",
+        cache=bundle.writable_cache() / "converted",
     )
     form = Form(
         format=format,
@@ -330,7 +346,7 @@ def _converted(format: str, target: Target, model: Model, specs: list[wire.Tenso
         sha256=made.sha256,
         bytes=made.bytes,
         origin="converted",
-        tool=f"{made.tool} {made.tool_version}",
+        tool=f"{made.tool} ({made.tool_version})",
         warnings=list(made.warnings),
     )
     return format, made.path, form
@@ -383,8 +399,13 @@ def _settings(wishes: Wishes) -> Settings:
         rounds_most=wishes.rounds_most,
         blocks=wishes.blocks,
         timeout_s=wishes.timeout_s,
-        data=wishes.data.name if wishes.data is not None else "random, seeded",
+        data=_data_name(wishes.data) if wishes.data is not None else "random, seeded",
     )
+
+
+def _data_name(path: Path) -> str:
+    """The file's name and the beginning of its hash: other data under the same name is other data."""
+    return f"{path.name} (sha256 {sha256_of([path])[:12]})"
 
 
 def _main(model: Model) -> Form:
@@ -396,5 +417,13 @@ def _shapes(campaign: Campaign) -> list[str]:
     return [f"{spec.name}={'x'.join(map(str, spec.shape))}" for spec in campaign.model.inputs]
 
 
-def _identities(campaign: Campaign) -> list[tuple[str, str, str | None]]:
-    return sorted((result.name, result.target, result.form_sha256) for result in campaign.results)
+def _contender_changes(before: Campaign, now: Campaign) -> list[tuple[str, object, object]]:
+    """What a contender is, then and now: the names first, then each one's target, model file and versions."""
+    then, new = ({result.name: result for result in campaign.results} for campaign in (before, now))
+    pairs: list[tuple[str, object, object]] = [("the list of contenders", sorted(then), sorted(new))]
+    for name in then.keys() & new.keys():
+        pairs.append((f"the target of {name}", then[name].target, new[name].target))
+        pairs.append((f"the model file of {name}", then[name].form_sha256, new[name].form_sha256))
+        if then[name].readings:
+            pairs.append((f"the runtime of {name}", then[name].versions, new[name].versions))
+    return pairs

@@ -122,12 +122,17 @@ def _prepare(seat: Seat, plan: Plan, inputs: Path, check: Check) -> None:
         seat.reading.load_ns, seat.reading.import_ns = opened.load_ns, opened.import_ns
         seat.reading.rss_bytes = opened.rss_bytes
         result.precision, result.effective, result.versions = opened.precision, opened.effective, opened.versions
+        if opened.precision.ran == wire.AS_IN_THE_GRAPH and seat.contender.precision is not None:
+            evidence = f"{opened.precision.evidence}: {seat.contender.precision}"
+            result.precision = wire.Precision(seat.contender.precision, evidence)
         outputs = inputs.with_name(f"first-{id(seat)}.npz")
         seat.reading.first_ns = link.ask(wire.Bind(str(inputs), str(outputs)), wire.Bound).first_ns
         check.first(outputs, result)
         warmed = link.ask(wire.Warm(), wire.Warmed)
         seat.reading.warm_steady, seat.reading.warm_ns = warmed.steady, warmed.wall_ns
         seat.reading.warm_count = len(warmed.latencies_ns)
+        if warmed.tied_to is not None:
+            result.effective["ties itself to CPUs"] = ",".join(map(str, warmed.tied_to))
         _plan_blocks(seat, settings, float(np.median(warmed.latencies_ns[-20:])))
         link.freeze()
 

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from whichpu.errors import UserError
+from whichpu.models import onnx_file
 from whichpu.results.schema import Form
 from whichpu.worker.wire import TensorSpec
 
@@ -58,7 +59,7 @@ def load(path: Path, extra: Sequence[Path] = (), shapes: Shapes | None = None, s
                 except UserError as problem:
                     raise UserError(f"beside {path.name}: {problem}", "leave it out with --no-siblings") from problem
     if "onnx" in model.forms:
-        model.inputs = concrete(_onnx_inputs(model.paths["onnx"]), shapes or {}, path)
+        model.inputs = concrete(onnx_file.inputs(onnx_file.read(model.paths["onnx"])), shapes or {}, path)
     return model
 
 
@@ -92,7 +93,7 @@ def files_of(path: Path, form: str) -> list[Path]:
     if form == "openvino":
         return [path, path.with_suffix(".bin")]
     if form == "onnx":
-        return [path, *_onnx_external(path)]
+        return [path, *(path.parent / name for name in onnx_file.external_files(onnx_file.read(path)))]
     return [path]
 
 
@@ -105,7 +106,7 @@ def sha256_of(paths: Sequence[Path]) -> str:
                 while piece := file.read(1 << 20):
                     digest.update(piece)
         except OSError as problem:
-            raise UserError(f"can't read {path}: {problem.strerror}") from problem
+            raise UserError(f"can't read {path}: {problem.strerror}", "see whether it is there") from problem
     return digest.hexdigest()
 
 
@@ -147,14 +148,21 @@ def _add(model: Model, path: Path, origin: Any) -> None:
             f"two {form} forms are given: {model.forms[form].file} and {path.name}", "give one of each format"
         )
     _fits_memory(path, bytes_of([path]))  # before it is read
-    if form == "onnx":
-        _onnx(path)
     files = files_of(path, form)
     missing = [file for file in files if not file.is_file()]
     if missing:
-        raise UserError(f"{path.name} needs {missing[0].name} beside it, which is not there")
+        raise UserError(
+            f"{path.name} needs {missing[0].name} beside it, which is not there", f"copy it to {missing[0].parent}"
+        )
     _fits_memory(path, bytes_of(files))
-    model.forms[form] = Form(format=form, file=path.name, sha256=sha256_of(files), bytes=bytes_of(files), origin=origin)
+    model.forms[form] = Form(
+        format=form,
+        file=path.name,
+        sha256=sha256_of(files),
+        bytes=bytes_of(files),
+        origin=origin,
+        precision=onnx_file.precision(onnx_file.read(path)) if form == "onnx" else None,
+    )
     model.paths[form] = path
 
 
@@ -190,59 +198,6 @@ def _sizes(name: str, sizes: Sequence[Any], asked: Sequence[int] | None, path: P
             "give as many sizes, and keep those that are fixed",
         )
     return [int(size) for size in asked]
-
-
-def _onnx(path: Path) -> Any:
-    """The parsed ONNX file without weights kept elsewhere. Raises :class:`UserError` when it is none."""
-    import onnx
-    from google.protobuf.message import DecodeError
-
-    try:
-        if path.stat().st_size >= 2**31:
-            raise DecodeError("it has 2 GiB or more, which only weights kept beside the file can have")
-        parsed = onnx.load_model(str(path), load_external_data=False)
-    except DecodeError as problem:
-        size = path.stat().st_size
-        raise UserError(
-            f"{path} is not an ONNX model, or it is truncated ({size} bytes): {problem}",
-            "export or download it again, and compare its size and hash with the original",
-        ) from problem
-    except OSError as problem:
-        raise UserError(f"can't read {path}: {problem.strerror}") from problem
-    if not parsed.graph.output:
-        raise UserError(f"{path} is not an ONNX model, or it is truncated: its graph has no output")
-    return parsed
-
-
-def _onnx_inputs(path: Path) -> list[tuple[str, str, list[int | str]]]:
-    from onnx import helper
-
-    graph = _onnx(path).graph
-    weights = {tensor.name for tensor in graph.initializer}
-    found = []
-    for value in graph.input:
-        if value.name in weights:
-            continue
-        if not value.type.HasField("tensor_type"):
-            raise UserError(f"input {value.name!r} of {path.name} is not a plain tensor; WhichPU can't feed it")
-        tensor = value.type.tensor_type
-        dtype = helper.tensor_dtype_to_np_dtype(tensor.elem_type)
-        sizes = [
-            dim.dim_value if dim.HasField("dim_value") and dim.dim_value > 0 else (dim.dim_param or "?")
-            for dim in tensor.shape.dim
-        ]
-        found.append((value.name, str(dtype), sizes))
-    return found
-
-
-def _onnx_external(path: Path) -> list[Path]:
-    """Files beside an ONNX file that hold its weights, each once."""
-    found: dict[Path, None] = {}
-    for tensor in _onnx(path).graph.initializer:
-        for entry in tensor.external_data:
-            if entry.key == "location":
-                found[path.parent / entry.value] = None
-    return list(found)
 
 
 def _zip_format(path: Path) -> str:

@@ -20,9 +20,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
-from whichpu.errors import ConversionError
+from whichpu.errors import ConversionError, UserError
+from whichpu.models import onnx_file
 from whichpu.worker.wire import TensorSpec
 
 PRECISIONS = ("fp32", "default")
@@ -227,36 +227,14 @@ def _external_files(source: Path) -> set[str]:
 
     Raises :class:`ConversionError` for a name that leads out of the folder.
     """
-    if importlib.util.find_spec("onnx") is None:
-        return set()
-    import onnx
-    from google.protobuf.message import DecodeError
-
     try:
-        model = onnx.load_model(source, load_external_data=False)
-    except DecodeError:
+        names = set(onnx_file.external_files(onnx_file.read(source)))
+    except UserError:
         return set()  # the converter's own words about it are better
-    names = set()
-    for tensor in _tensors(model):
-        names |= {entry.value for entry in tensor.external_data if entry.key == "location"}
     for name in names:
         if Path(name).is_absolute() or ".." in Path(name).parts:
             raise ConversionError(f"{source} keeps weights in {name}, outside its own folder")
     return names
-
-
-def _tensors(message: Any) -> list[Any]:
-    """All tensors in a protobuf message, in subgraphs and functions too."""
-    import onnx
-
-    if isinstance(message, onnx.TensorProto):
-        return [message]
-    found = []
-    for field, value in message.ListFields():
-        if field.message_type is not None:
-            for part in value if hasattr(value, "append") else [value]:
-                found += _tensors(part)
-    return found
 
 
 def _run(command: Sequence[str], folder: Path, log: Path, timeout_s: float) -> int | None:

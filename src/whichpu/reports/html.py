@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from whichpu.reports import charts, units
+from whichpu.reports.words import STATUS, VERDICTS
 from whichpu.results.comparison import Comparison, compare
+from whichpu.results.known import why_stopped
 from whichpu.results.schema import Campaign, Doubt, Form, Result
 from whichpu.results.summary import Figures, round_logs, steady_blocks, summarize
 from whichpu.stats import describe
@@ -23,23 +25,6 @@ if TYPE_CHECKING:
     from jinja2 import Environment
     from markupsafe import Markup
 
-STATUS = {
-    "pending": "not measured yet",
-    "refused": "refused",
-    "crashed": "crashed",
-    "hung": "hung",
-    "out-of-memory": "out of memory",
-    "bad-output": "bad output",
-    "not-here": "not here",
-    "bug": "a bug of WhichPU",
-}
-VERDICTS = {
-    "faster": "faster",
-    "slower": "slower",
-    "no-difference": "no difference shown",
-    "too-small-to-matter": "too small to matter",
-    "not-comparable": "not comparable",
-}
 TOUCHES = {
     "outputs-differ": "difference",
     "few-rounds": "interval",
@@ -251,7 +236,7 @@ def _view(number: int, file: str, campaign: Campaign) -> dict[str, Any]:
         "harness": [(_harness(row, measured), notes.touching(row, "median")) for row in yardsticks],
         "lacking": [_lack(row, results[row.name], notes) for row in rows if _lacking(row)],
         "ran": [_what_ran(row, results[row.name], campaign) for row in rows if _ranked(row)],
-        "scores": list(_scores(campaign)),
+        "scores": [*_scores(campaign), why_stopped(campaign)],
         "notes": notes,
     }
 
@@ -513,7 +498,7 @@ def _called(row: Figures) -> str:
 
 
 def _ranked(row: Figures) -> bool:
-    return row.median_ns is not None and not row.yardstick
+    return row.median_ns is not None and not row.yardstick and row.status != "bad-output"
 
 
 def _lacking(row: Figures) -> bool:

@@ -7,15 +7,18 @@ import time
 from whichpu.reports import units
 from whichpu.results.schema import Campaign
 
+ROUNDS_LEAST = 5
+"""What a campaign runs before it may stop; only the time to go is guessed from it."""
+
 
 class Progress:
     """A live line on stderr. No thread redraws it: a redraw would run beside a measured block."""
 
-    def __init__(self, rounds_least: int) -> None:
+    def __init__(self, rounds_most: int | None) -> None:
         from rich.console import Console
         from rich.live import Live
 
-        self.rounds_least = rounds_least
+        self.rounds_least = min(ROUNDS_LEAST, rounds_most or ROUNDS_LEAST)
         self.began = time.monotonic()
         self.round_began = self.began
         self.rounds_done = 0

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from whichpu.reports import units
+from whichpu.reports.words import STATUS, VERDICTS
 from whichpu.results.comparison import Comparison, compare, measured_results
 from whichpu.results.known import why_stopped
 from whichpu.results.schema import Campaign
@@ -18,13 +19,6 @@ if TYPE_CHECKING:
 
 Cell = Callable[[Figures], str]
 PIPED_WIDTH = 200
-VERDICTS = {
-    "faster": "faster",
-    "slower": "slower",
-    "no-difference": "no difference shown",
-    "too-small-to-matter": "too small to matter",
-    "not-comparable": "not comparable",
-}
 
 
 def console() -> Console:
@@ -148,7 +142,7 @@ def _other_table(rows: list[Figures], campaign: Campaign) -> RenderableType:
 def _absent_table(rows: list[Figures]) -> RenderableType:
     table = _table("contender", "status", "why", "try", title="without figures, or cut short")
     for row in rows:
-        table.add_row(_safe(row.name), row.status, _safe(row.why or ""), _safe(row.remedy or ""))
+        table.add_row(_safe(row.name), STATUS[row.status], _safe(row.why or ""), _safe(row.remedy or ""))
     return table
 
 
@@ -195,9 +189,9 @@ def _notes(rows: list[Figures], campaign: Campaign) -> list[str]:
         score = units.digits(campaign.reference.score, 5)
         naive = f"; {task.naive_says} scores {units.digits(task.naive, 5)}" if task.naive is not None else ""
         notes.append(f"Its {task.metric.upper()} is {score} {task.unit}{naive}.")
-    refused = sorted({reason for row in rows if not row.yardstick for reason in row.missing.values()})
-    notes += [f"Not given: {reason}." for reason in refused]
-    return notes
+    return notes + [
+        f"Not given for {row.name}: {reason}." for row in rows if not row.yardstick for reason in row.missing.values()
+    ]
 
 
 def _against(row: Comparison | None) -> str:
@@ -205,8 +199,10 @@ def _against(row: Comparison | None) -> str:
         return "fastest"
     if row.ratio is None:
         return units.UNKNOWN
-    tie = "" if row.verdict in ("faster", "slower") else f" ({VERDICTS[row.verdict]})"
-    return f"{units.digits(row.ratio)} x{tie}"
+    if row.verdict in ("faster", "slower"):
+        return f"{units.digits(row.ratio)} x"
+    word = VERDICTS[row.verdict] if row.low is not None else "not judged: one round"
+    return f"{units.digits(row.ratio)} x ({word})"
 
 
 def _safe(text: str) -> str:

@@ -14,21 +14,44 @@ COARSE = 50
 
 def doubts_of(result: Result, campaign: Campaign, median: Estimate | None) -> list[Doubt]:
     """All doubts about one contender's figures, the gravest first."""
-    found = [_outputs(result), _trouble(result)]
+    found = [_outputs(result, campaign)]
     if median is not None:
+        found += [_trouble(result), _unequal_threads(result, campaign), _pins_itself(result, campaign)]
         found += [_few_rounds(median, campaign), _wide(median, campaign), _unsteady(result), _pushed_aside(result)]
         found += [_coarse(result, campaign, median)]
     return [doubt for doubt in found if doubt is not None]
 
 
-def _outputs(result: Result) -> Doubt | None:
+def _outputs(result: Result, campaign: Campaign) -> Doubt | None:
     difference = result.difference
     if difference is None or (difference.relative or 0.0) <= DIFFERS:
         return None
+    form = next((form for form in campaign.model.forms if form.sha256 == result.form_sha256), None)
+    advice = "compare the precision that ran, and look at the score before using this contender"
+    if form is not None and form.origin == "beside":
+        advice = f"is {form.file} the same network? It was found beside the model; --no-siblings leaves it out"
     return Doubt(
         kind="outputs-differ",
         says=f"outputs differ from the reference by up to {difference.max_abs:.2g}",
-        advice="compare the precision that ran, and look at the score before using this contender",
+        advice=advice,
+    )
+
+
+def _unequal_threads(result: Result, campaign: Campaign) -> Doubt | None:
+    if result.threads == campaign.settings.threads:
+        return None
+    says = f"it ran with {result.threads} threads, others with {campaign.settings.threads}"
+    return Doubt(kind="unequal-terms", says=says, advice="give --threads, which holds for all alike")
+
+
+def _pins_itself(result: Result, campaign: Campaign) -> Doubt | None:
+    cpus = result.effective.get("ties itself to CPUs")
+    if cpus is None or campaign.settings.cpus:
+        return None
+    return Doubt(
+        kind="unequal-terms",
+        says=f"the runtime tied itself to CPU {cpus} while others could move: load there hits it alone",
+        advice=f"pin all contenders alike, for example with --cpus {cpus}",
     )
 
 
@@ -47,7 +70,7 @@ def _few_rounds(median: Estimate, campaign: Campaign) -> Doubt | None:
     return Doubt(
         kind="few-rounds",
         says=f"{median.rounds} of at least {least} rounds were measured",
-        advice="go on with --resume",
+        advice="go on with --resume, and with more --rounds if those were limited",
     )
 
 

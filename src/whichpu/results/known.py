@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from whichpu.results.comparison import fastest, measured_results
 from whichpu.results.schema import Campaign, Result, Settings
-from whichpu.results.summary import ratio
+from whichpu.results.summary import median, ratio
 from whichpu.stats.intervals import Estimate
 
 CLEARLY_OUT = 1.25
@@ -28,20 +28,36 @@ def known(result: Result, best: Result, settings: Settings) -> bool:
 
 def why_stopped(campaign: Campaign) -> str:
     """One sentence: the answer is known, or how wide it still is."""
-    runners = measured_results(campaign)
+    runners, settings = measured_results(campaign), campaign.settings
+    asked = f"±{100 * settings.half_width:g} %"
     if not runners:
-        return "Nothing was measured."
+        harness = any(median(result) is not None for result in campaign.results if result.yardstick)
+        return "Only the harness itself was measured." if harness else "Nothing was measured."
     best = fastest(runners)
-    wide = [result for result in runners if result is not best and not known(result, best, campaign.settings)]
-    asked = f"±{100 * campaign.settings.half_width:g} %"
+    if len(runners) == 1:
+        width = _shown(median(best))
+        return f"{_ended(campaign)}: the median is known to {width} (asked: {asked})."
+    wide = [result for result in runners if result is not best and not known(result, best, settings)]
     if not wide:
-        return f"The answer is known: every ratio that matters to {asked} or better."
-    widths = [f"{result.name} {_width(result, best)}" for result in wide]
-    ended = "Stopped with the budget spent" if campaign.finished else "Not finished"
-    return f"{ended}; still wider than {asked}: {', '.join(widths)}."
+        return (
+            f"The answer is known: every ratio to {best.name} to {asked} or better, or clearly above"
+            f" {CLEARLY_OUT:g} times."
+        )
+    found = {result.name: ratio(result, best) for result in wide}
+    widths = [f"{name} {_shown(pair[0] if pair is not None else None)}" for name, pair in found.items()]
+    return f"{_ended(campaign)}: some ratios to {best.name} are still wider than {asked}: {', '.join(widths)}."
 
 
-def _width(result: Result, best: Result) -> str:
-    found = ratio(result, best)
-    width = found[0].half_width if found is not None else None
-    return "unknown" if width is None else f"±{100 * width:.1f} %"
+def _ended(campaign: Campaign) -> str:
+    settings = campaign.settings
+    most = max(len(result.readings) for result in campaign.results)
+    if campaign.finished is None:
+        return "Not finished"
+    if settings.rounds_most is not None and most >= settings.rounds_most:
+        return f"Stopped after {most} {'round' if most == 1 else 'rounds'}, as asked"
+    return "Stopped"
+
+
+def _shown(estimate: Estimate | None) -> str:
+    width = estimate.half_width if estimate is not None else None
+    return "an unknown width" if width is None else f"±{100 * width:.1f} %"

@@ -21,7 +21,10 @@ Nanoseconds = Annotated[int, Meta(ge=0)]
 
 
 class Form(msgspec.Struct, kw_only=True, frozen=True):
-    """One file form of the model. ``sha256`` runs over all its files (weights beside it too)."""
+    """One file form of the model. ``sha256`` runs over all its files (weights beside it too).
+
+    ``precision`` is that of an ONNX graph's weights; ``None`` for forms that are not looked into.
+    """
 
     format: str
     file: str
@@ -29,6 +32,7 @@ class Form(msgspec.Struct, kw_only=True, frozen=True):
     bytes: int
     origin: Literal["given", "beside", "converted"]
     tool: str | None = None
+    precision: str | None = None
     warnings: list[str] = []
 
 

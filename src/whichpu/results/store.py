@@ -85,5 +85,5 @@ def _whole(where: str, reading: Reading) -> None:
 def _disk_trouble(path: Path, problem: OSError) -> UserError:
     before = f"{path} still holds what was saved before" if path.exists() else None
     if problem.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return UserError(f"the disk of {path} is full", "free some space, then go on with --resume", before)
+        return UserError(f"the disk of {path} is full", "free some space; a run then goes on with --resume", before)
     return UserError(f"can't write {path}: {problem.strerror}", "choose another place with -o", before)

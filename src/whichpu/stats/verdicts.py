@@ -15,7 +15,9 @@ def verdict(ratio: Estimate, adjusted_p: float | None, matters: float, alpha: fl
 
     ``matters`` is relative: 0.02 calls a real difference of less than 2 % too small to matter.
     """
-    if adjusted_p is None or adjusted_p >= alpha:
+    if adjusted_p is None:  # one round says nothing about spread
+        return "not-comparable"
+    if adjusted_p >= alpha:
         return "no-difference"
     if 1 / (1 + matters) < ratio.value < 1 + matters:
         return "too-small-to-matter"

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import getpass
 import hashlib
 import os
 import tempfile
 import zipfile
 from functools import cache
 from pathlib import Path
+
+from whichpu.errors import UserError
 
 WORKER = Path(__file__).parent.parent / "worker"
 PACKAGE = "whichpu_worker"
@@ -23,21 +26,29 @@ def cache_folder() -> Path:
     return Path(base) / "whichpu"
 
 
-@cache
-def archive() -> Path:
-    """The zipapp's path; made on first use, in the temporary folder where the cache can't be written."""
-    sources = {path.relative_to(WORKER): path.read_bytes() for path in sorted(WORKER.rglob("*.py"))}
-    digest = hashlib.sha256(b"".join(str(name).encode() + data for name, data in sources.items())).hexdigest()[:16]
-    for folder in (cache_folder(), Path(tempfile.gettempdir()) / f"whichpu-{os.getuid()}"):
-        path = folder / f"worker-{digest}.pyz"
+def writable_cache() -> Path:
+    """The cache folder, made if need be; a folder below the temporary one where it can't be written."""
+    for folder in (cache_folder(), Path(tempfile.gettempdir()) / f"whichpu-{getpass.getuser()}"):
         try:
-            if not path.exists():
-                folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-                write(path, sources)
-            return path
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         except OSError as problem:
             last = problem
-    raise last
+            continue
+        if os.access(folder, os.W_OK | os.X_OK):
+            return folder
+        last = PermissionError(f"can't write {folder}")
+    raise UserError(f"there is no folder to keep the worker in: {last}", "name one in WHICHPU_CACHE")
+
+
+@cache
+def archive() -> Path:
+    """The zipapp's path; made on first use. Raises :class:`UserError` when there is no place for it."""
+    sources = {path.relative_to(WORKER): path.read_bytes() for path in sorted(WORKER.rglob("*.py"))}
+    digest = hashlib.sha256(b"".join(str(name).encode() + data for name, data in sources.items())).hexdigest()[:16]
+    path = writable_cache() / f"worker-{digest}.pyz"
+    if not path.exists():
+        write(path, sources)
+    return path
 
 
 def write(path: Path, sources: dict[Path, bytes] | None = None) -> None:

@@ -152,6 +152,10 @@ class Link:
 
     def _died(self, phase: str, began: float) -> WorkerTrouble:
         elapsed_s = time.monotonic() - began
+        try:
+            self.process.wait(5.0)  # it closed its pipe; how it ends is its own to say, not our SIGKILL's
+        except subprocess.TimeoutExpired:
+            pass
         self.kill()
         words = self._tail()
         last = words.strip().splitlines()[-1:] if words.strip() else []

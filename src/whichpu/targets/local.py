@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -12,7 +13,7 @@ from whichpu.targets import bundle
 from whichpu.targets.link import Link, WorkerTrouble
 
 QUIET = {
-    # Telemetry and installs off before the process starts; see docs/safety of the tools we start in the README.
+    # Telemetry and installs off before the process starts; see docs/safety.md.
     "ORT_DISABLE_TELEMETRY": "1",
     "DO_NOT_TRACK": "1",
     "PIP_REQUIRE_VIRTUALENV": "1",
@@ -22,6 +23,7 @@ QUIET = {
     "MKL_NUM_THREADS": "1",
     "PYTHONUNBUFFERED": "1",
 }
+_running: dict[int, subprocess.Popen[bytes]] = {}
 
 
 def start(
@@ -46,5 +48,25 @@ def start(
         )
     except OSError as problem:
         stderr.close()
-        raise WorkerTrouble("refused", f"{python} does not start: {problem}") from problem
-    return Link(process, stderr, where, timeout_s)
+        raise WorkerTrouble("refused", f"{python or sys.executable} does not start: {problem}") from problem
+    _running[process.pid] = process
+    try:
+        return Link(process, stderr, where, timeout_s)
+    except BaseException:  # Ctrl-C too
+        _end(process)
+        assert process.stdin is not None and process.stdout is not None
+        for stream in (process.stdin, process.stdout, stderr):
+            stream.close()
+        raise
+
+
+def end_all() -> None:
+    """End every worker of this process, from any thread: whoever waits for one sees it die."""
+    for process in list(_running.values()):
+        _end(process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()

@@ -47,6 +47,7 @@ def parse(text: str) -> tuple[str | None, Target]:
     name, rest = (named.group(1).strip(), named.group(2)) if named else (None, text)
     head, *options = rest.split(",")
     backend, _, device = head.partition(":")
+    backend, device = backend.strip(), device.strip()
     if not PART.match(backend) or (":" in head and not PART.match(device)):
         raise UserError(
             f"{text!r} is not a target",
@@ -55,7 +56,7 @@ def parse(text: str) -> tuple[str | None, Target]:
     given = _options(text, options)
     return name, Target(
         backend=backend,
-        device=device or "cpu",
+        device=device.lower() or "cpu",
         precision=_precision(text, given.pop("precision", "fp32")),
         threads=_threads(text, given.pop("threads", None)),
         python=interpreter(given.pop("python")) if "python" in given else None,
@@ -66,7 +67,7 @@ def parse(text: str) -> tuple[str | None, Target]:
 def _options(text: str, parts: list[str]) -> dict[str, str]:
     given: dict[str, str] = {}
     for part in parts:
-        key, equals, value = part.partition("=")
+        key, equals, value = (word.strip() for word in part.partition("="))
         if not (key and equals and value):
             raise UserError(f"in target {text!r}, {part!r} is not an option", "write options as NAME=VALUE")
         if key in given:

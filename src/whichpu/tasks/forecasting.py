@@ -71,7 +71,7 @@ class Forecasting:
         self.inputs: Samples = [scaled.astype(np.float32)[:, np.newaxis, :, np.newaxis]]
         self.reference, self.reference_by = _reference(description, path, model, len(chosen))
         self.info = TaskInfo(
-            name=path.parent.name,
+            name=path.resolve().parent.name,
             kind=description.kind,
             metric=description.metric,
             unit=description.unit,

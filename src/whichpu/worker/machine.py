@@ -6,8 +6,9 @@ import os
 import platform
 import re
 import statistics
+import threading
 import time
-from typing import List, Optional
+from typing import Any, Callable, List, Optional, Set
 
 import numpy
 
@@ -59,6 +60,36 @@ def cpus_usable() -> int:
         return len(os.sched_getaffinity(0))
     except AttributeError:  # not on macOS, not on Windows
         return os.cpu_count() or 1
+
+
+def tied_to(call: Callable[[], Any], looks: int = 200, most_calls: int = 200) -> Optional[List[int]]:
+    """CPUs that ``call`` ties its own thread to while it runs, when they are fewer than before; else ``None``.
+
+    Some runtimes do so and others don't, which is unequal where a neighbour loads one CPU. A second thread looks,
+    so this must never run beside a measured block.
+    """
+    if not hasattr(os, "sched_getaffinity"):
+        return None
+    thread, before = threading.get_native_id(), os.sched_getaffinity(0)
+    seen: List[Set[int]] = [before]
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.is_set():
+            seen.append(os.sched_getaffinity(thread))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        for _ in range(most_calls):
+            call()
+            if len(seen) > looks:
+                break
+    finally:
+        done.set()
+        watcher.join()
+    least = min(seen, key=len)
+    return sorted(least) if len(least) < len(before) else None
 
 
 def cpu_model(root: str = "/") -> Optional[str]:

@@ -69,7 +69,7 @@ class Worker:
             wire.Describe: describe,
             wire.Open: self.open,
             wire.Bind: self.bind,
-            wire.Warm: lambda request: measure.warm(self._bound(), request),
+            wire.Warm: self.warm,
             wire.Measure: lambda request: measure.block(self._bound(), request),
             wire.Infer: self.infer,
             wire.Close: self.close,
@@ -114,6 +114,12 @@ class Worker:
         first_ns = measure.first(self.call)
         _save(request.outputs, session.read())
         return wire.Bound(first_ns)
+
+    def warm(self, request: wire.Warm) -> wire.Warmed:
+        call = self._bound()
+        warmed = measure.warm(call, request)
+        warmed.tied_to = machine.tied_to(call)
+        return warmed
 
     def infer(self, request: wire.Infer) -> wire.Inferred:
         session = self._open()
@@ -166,7 +172,7 @@ def describe(request: wire.Describe) -> wire.Description:
         found.usable = True
     except Exception as problem:
         found.why_not = "installed, but it does not start: %s: %s" % (type(problem).__name__, problem)
-        found.remedy = "reinstall it: pip install --force-reinstall 'whichpu[%s]'" % request.backend
+        found.remedy = "install it again in an environment of its own, and name that with python="
     return found
 
 

@@ -181,6 +181,10 @@ class Description:
     offers: List[Offer] = field(default_factory=list)
 
 
+AS_IN_THE_GRAPH = "as in the graph"
+"""What a runtime says that computes in the model's own types; the host, which can read the model, names them."""
+
+
 @dataclass
 class Precision:
     """The precision that really ran, and what shows it."""
@@ -212,11 +216,15 @@ class Bound:
 
 @dataclass
 class Warmed:
-    """How the latency became steady; ``steady`` is False when it never was within the limit."""
+    """How the latency became steady; ``steady`` is False when it never was within the limit.
+
+    ``tied_to`` are CPUs that the runtime tied its caller to, fewer than the process was given; else ``None``.
+    """
 
     steady: bool
     wall_ns: int
     latencies_ns: List[int]
+    tied_to: Optional[List[int]] = None
 
 
 @dataclass

@@ -87,11 +87,11 @@ def load(name: str) -> ModuleType:
     return importlib.import_module(BACKENDS[name], __name__)
 
 
-def not_installed(module: str, extra: str) -> Optional[WhyNot]:
+def not_installed(module: str, packages: str) -> Optional[WhyNot]:
     """A :class:`WhyNot` when ``module`` can't be found; looks, but does not import."""
     if importlib.util.find_spec(module) is not None:
         return None
-    return WhyNot("the Python package %r is not installed" % module, "pip install 'whichpu[%s]'" % extra)
+    return WhyNot("the Python package %r is not installed" % module, "pip install %s" % packages)
 
 
 def spec_of(name: str, array: "numpy.ndarray[Any, Any]") -> wire.TensorSpec:

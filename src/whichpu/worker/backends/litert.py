@@ -28,7 +28,7 @@ MOVES = ("QUANTIZE", "DEQUANTIZE", "CAST", "SHAPE", "DELEGATE")
 
 
 def why_not() -> Optional[WhyNot]:
-    return None if _package() else not_installed(PACKAGES[0], "litert")
+    return None if _package() else not_installed(PACKAGES[0], "ai-edge-litert")
 
 
 def versions() -> Dict[str, str]:

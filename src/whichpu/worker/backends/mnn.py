@@ -24,7 +24,7 @@ WRITES = ("float32", "int32", "uint8")  # what Var.write takes
 
 
 def why_not() -> Optional[WhyNot]:
-    return not_installed("MNN", "mnn")
+    return not_installed("MNN", "MNN onnxslim")
 
 
 def versions() -> Dict[str, str]:

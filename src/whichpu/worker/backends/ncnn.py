@@ -232,7 +232,7 @@ def _precision(options: Any, weights: str) -> wire.Precision:
     file = "weights are stored as %s" % ("fp16" if half else "fp32")
     if reduced:
         ran = "fp16" if any("fp16" in name for name in reduced) else "bf16"
-        return wire.Precision(ran + " where the CPU or GPU has it", "%s are on; %s" % (", ".join(reduced), file))
+        return wire.Precision(ran + " where supported", "%s are on; %s" % (", ".join(reduced), file))
     words = "all fp16 and bf16 options are off; " + file
     return wire.Precision("fp32 with weights rounded to fp16" if half else "fp32", words)
 

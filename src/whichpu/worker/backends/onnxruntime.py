@@ -73,9 +73,7 @@ class OnnxRuntime(Session):
             "graph_optimization_level": LEVELS[level],
             "outputs": "bound once" if self._static() else "allocated at each inference (their shape is dynamic)",
         }
-        types = sorted({spec.dtype for spec in self.inputs})
-        ran = "fp32" if types == ["float32"] else "as in the graph (%s)" % ", ".join(types)
-        self.precision = wire.Precision(ran, "the provider keeps the graph's types; inputs are %s" % ", ".join(types))
+        self.precision = wire.Precision(wire.AS_IN_THE_GRAPH, "the provider keeps the graph's types")
 
     def bind(self, arrays: Arrays) -> Callable[[], Any]:
         from onnxruntime import OrtValue

@@ -45,7 +45,7 @@ ONNX_DTYPES = {
 
 
 def why_not() -> Optional[WhyNot]:
-    return not_installed("cv2", "opencv")
+    return not_installed("cv2", "opencv-python-headless")
 
 
 def versions() -> Dict[str, str]:

@@ -18,7 +18,7 @@ from .. import wire
 from . import Arrays, Refused, Session, WhyNot, not_installed
 
 FORMATS = ("onnx", "openvino", "tflite")
-OPTIONS: Dict[str, str] = {}
+OPTIONS = {"pinning": "on or off: tie threads to fixed CPUs (default: off, as other runtimes; OpenVINO's own is on)"}
 READ_BACK = (
     "INFERENCE_NUM_THREADS",
     "NUM_STREAMS",
@@ -162,11 +162,16 @@ def _device(core: Any, wanted: str) -> str:
 
 
 def _settings(core: Any, device: str, job: wire.Open) -> Dict[str, Any]:
-    """One stream, tuned for latency; only what the plug-in knows is set."""
+    """One stream, tuned for latency; only what the plug-in knows is set. Raises :class:`Refused`."""
     settings: Dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
     known = core.get_property(device, "SUPPORTED_PROPERTIES")
     if "NUM_STREAMS" in known:
         settings["NUM_STREAMS"] = "1"
+    pinning = job.options.get("pinning", "off")
+    if pinning not in ("on", "off"):
+        raise Refused("pinning=%s is neither on nor off" % pinning)
+    if "ENABLE_CPU_PINNING" in known:
+        settings["ENABLE_CPU_PINNING"] = pinning == "on"  # on equal terms: the others' threads move freely
     if "INFERENCE_NUM_THREADS" in known:
         settings["INFERENCE_NUM_THREADS"] = job.threads
     if job.precision == "fp32":

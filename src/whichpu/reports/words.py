@@ -1,0 +1,20 @@
+"""Words for statuses and verdicts, the same in every report."""
+
+STATUS = {
+    "pending": "not measured yet",
+    "measured": "measured",
+    "refused": "refused",
+    "crashed": "crashed",
+    "hung": "hung",
+    "out-of-memory": "out of memory",
+    "bad-output": "bad output",
+    "not-here": "not here",
+    "bug": "a bug of WhichPU",
+}
+VERDICTS = {
+    "faster": "faster",
+    "slower": "slower",
+    "no-difference": "no difference shown",
+    "too-small-to-matter": "too small to matter",
+    "not-comparable": "not comparable",
+}
