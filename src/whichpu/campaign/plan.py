@@ -300,10 +300,19 @@ def _contender(entry: Found, model: Model, specs: list[wire.TensorSpec], setting
         result.status, result.why, result.remedy = "refused", str(problem), problem.remedy
         return contender
     result.form_sha256, contender.precision = form.sha256, form.precision
-    result.doubts = [Doubt(kind="converter", says=warning) for warning in form.warnings]
+    result.doubts = _converter_doubts(form)
     if form.sha256 not in [known.sha256 for known in model.forms.values()]:
         model.forms[f"{form.format} for {entry.name}"] = form
     return contender
+
+
+def _converter_doubts(form: Form) -> list[Doubt]:
+    """One doubt for all the parts of the model that the converter says it left out."""
+    if not form.warnings:
+        return []
+    more = f" and {len(form.warnings) - 3} more" if len(form.warnings) > 3 else ""
+    says = f"the converter left out parts of the model: {'; '.join(form.warnings[:3])}{more}"
+    return [Doubt(kind="converter", says=says, advice="don't use this form before you know what they were")]
 
 
 def _form(

@@ -271,7 +271,7 @@ def _beside(campaign: Campaign, rows: list[Figures], notes: Notes) -> Table:
             _cell(row.load_ns, units.in_unit(row.load_ns, load), "the load time was not read", notes),
             _cell(row.first_ns, units.in_unit(row.first_ns, first), "the first inference was not read", notes),
             _cell(row.opening_ratio, units.digits(row.opening_ratio, 2), "no block had a cold opening", notes),
-            _cell(row.cores_used, units.digits(row.cores_used, 2), "no CPU time was read", notes),
+            _cell(row.cores_used, units.cores(row.cores_used), "no CPU time was read", notes),
             _difference(row, notes),
         ]
         if task is not None:

@@ -135,7 +135,7 @@ def _other_table(rows: list[Figures], campaign: Campaign) -> RenderableType:
         columns.append(("delta", lambda row: units.signed(row.score_delta)))
     columns.append(("inferences", lambda row: f"{row.count:,}"))
     columns.append(("rounds", lambda row: str(row.rounds)))
-    columns.append(("cores used", lambda row: units.digits(row.cores_used, 2)))
+    columns.append(("cores used", lambda row: units.cores(row.cores_used)))
     return _filled("start, outputs and effort", rows, columns)
 
 

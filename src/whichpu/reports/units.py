@@ -62,6 +62,11 @@ def spread(value: float | None, low: float | None, high: float | None) -> str:
     return f"±{digits(100 * ((high / low) ** 0.5 - 1), 2)} %"
 
 
+def cores(value: float | None) -> str:
+    """CPU cores in use, to a hundredth."""
+    return UNKNOWN if value is None else f"{value:.2f}"
+
+
 def small(value: float | None) -> str:
     """A tiny or huge number, as ``8.9e-08``; dash if unknown."""
     if value is None:
