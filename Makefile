@@ -52,6 +52,7 @@ clean:
 # The worker also runs on Python 3.8 with NumPy alone; where there is no 3.8, its test says so and is skipped.
 .venv-py38/stamp:
 	mkdir -p .venv-py38
-	PYENV_VERSION=3.8.18 python -m venv .venv-py38 2>/dev/null || python3.8 -m venv .venv-py38 || true
+	for p in "env PYENV_VERSION=3.8.18 python" python3.8; do \
+		$$p -c 'import sys; sys.exit(sys.version_info[:2] != (3, 8))' 2>/dev/null && $$p -m venv .venv-py38 && break; done || true
 	test ! -x .venv-py38/bin/python || .venv-py38/bin/python -m pip install --quiet --disable-pip-version-check numpy==1.24.4
 	touch $@

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import datetime
 import secrets
-import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import msgspec
@@ -205,21 +204,26 @@ def describe_all(
     pairs: Sequence[tuple[str, str | None]], timeout_s: float
 ) -> dict[tuple[str, str | None], wire.Description]:
     """Ask each backend (in its interpreter) what it can do, each in a process of its own: one may crash."""
-    with ThreadPoolExecutor(max_workers=2) as pool:
-        asked = [pool.submit(_description, backend, python, timeout_s) for backend, python in pairs]
-        try:
-            return {pair: future.result() for pair, future in zip(pairs, asked, strict=True)}
-        except BaseException:  # Ctrl-C: a runtime that hangs at its import must not keep the command
-            while [future for future in asked if not (future.cancel() or future.done())]:
-                local.end_all()
-                time.sleep(0.05)
-            raise
+    with ExitStack() as workers:
+        begun = {pair: _begin(workers, *pair, timeout_s) for pair in pairs}  # they import their runtimes side by side
+        return {pair: _description(*pair, worker) for pair, worker in begun.items()}
 
 
-def _description(backend: str, python: str | None, timeout_s: float) -> wire.Description:
+def _begin(workers: ExitStack, backend: str, python: str | None, timeout_s: float) -> Link | WorkerTrouble:
+    where = f"the worker that looks at {backend}"
     try:
-        with local.start(python, timeout_s=timeout_s, where=f"the worker that looks at {backend}") as link:
-            description = link.ask(wire.Describe(backend), wire.Description)
+        link = workers.enter_context(local.start(python, timeout_s=timeout_s, where=where))
+        link.send(wire.Describe(backend))
+        return link
+    except WorkerTrouble as trouble:
+        return trouble
+
+
+def _description(backend: str, python: str | None, worker: Link | WorkerTrouble) -> wire.Description:
+    try:
+        if isinstance(worker, WorkerTrouble):
+            raise worker
+        description = worker.receive(wire.Description)
     except WorkerTrouble as trouble:
         return wire.Description(
             backend=backend, usable=False, why_not=str(trouble), remedy=trouble.remedy, formats=[], options={}

@@ -39,11 +39,16 @@ class Link:
         self.where = where
         self.timeout_s = timeout_s
         self.number = 0
+        self.phase = "start"
         self.unread = b""
         self.frozen = False
         assert process.stdin is not None and process.stdout is not None
         self.requests, self.answers = process.stdin, process.stdout
-        self.hello = self._greeted()
+        try:
+            self.hello = self._greeted()
+        except BaseException:  # Ctrl-C too
+            self.close()
+            raise
 
     @property
     def pid(self) -> int:
@@ -51,14 +56,22 @@ class Link:
 
     def ask(self, request: Any, answer: type[Answer], timeout_s: float | None = None) -> Answer:
         """Send one request and wait for its answer; a silent worker is killed after ``timeout_s``."""
+        self.send(request)
+        return self.receive(answer, timeout_s)
+
+    def send(self, request: Any) -> None:
+        """Send one request; its answer is to be received before the next."""
         self.number += 1
-        phase = type(request).__name__.lower()
+        self.phase = type(request).__name__.lower()
         try:
             self.requests.write(wire.request_line(self.number, request).encode())
             self.requests.flush()
         except OSError:
-            raise self._died(phase, time.monotonic()) from None
-        body = self._body(phase, self.timeout_s if timeout_s is None else timeout_s)
+            raise self._died(self.phase, time.monotonic()) from None
+
+    def receive(self, answer: type[Answer], timeout_s: float | None = None) -> Answer:
+        """Wait for the answer to the request sent last."""
+        body = self._body(self.phase, self.timeout_s if timeout_s is None else timeout_s)
         if body.get("failure") is not None:
             failure = msgspec.convert(body["failure"], wire.Failure)
             raise WorkerTrouble(failure.kind, failure.message, failure.remedy, failure.traceback)
@@ -66,7 +79,9 @@ class Link:
             return msgspec.convert(body["answer"], answer)
         except (KeyError, msgspec.ValidationError) as problem:
             self.kill()
-            raise WorkerTrouble("bug", f"{self.where} answered {phase} with something else: {problem}") from problem
+            raise WorkerTrouble(
+                "bug", f"{self.where} answered {self.phase} with something else: {problem}"
+            ) from problem
 
     def freeze(self) -> None:
         """Stop the worker's threads, so that it can't disturb another's block; back when they have stopped."""

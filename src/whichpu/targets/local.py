@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -23,7 +22,6 @@ QUIET = {
     "MKL_NUM_THREADS": "1",
     "PYTHONUNBUFFERED": "1",
 }
-_running: dict[int, subprocess.Popen[bytes]] = {}
 
 
 def start(
@@ -49,24 +47,4 @@ def start(
     except OSError as problem:
         stderr.close()
         raise WorkerTrouble("refused", f"{python or sys.executable} does not start: {problem}") from problem
-    _running[process.pid] = process
-    try:
-        return Link(process, stderr, where, timeout_s)
-    except BaseException:  # Ctrl-C too
-        _end(process)
-        assert process.stdin is not None and process.stdout is not None
-        for stream in (process.stdin, process.stdout, stderr):
-            stream.close()
-        raise
-
-
-def end_all() -> None:
-    """End every worker of this process, from any thread: whoever waits for one sees it die."""
-    for process in list(_running.values()):
-        _end(process)
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    if process.poll() is None:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+    return Link(process, stderr, where, timeout_s)
