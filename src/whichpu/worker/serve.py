@@ -23,10 +23,16 @@ REMEDIES = {
 """Where the error carries none of its own."""
 
 
+PHONE_HOME = ("openvino_telemetry",)
+"""Packages that do nothing but report: OpenVINO 2026.4 sends an event, and writes below the home, when imported."""
+
+
 def main(arguments: List[str]) -> int:
     """Answer requests until stdin closes; return the exit status."""
     requests, answers = guard_streams()
     _die_with_parent()
+    for module in PHONE_HOME:
+        sys.modules[module] = None  # type: ignore[assignment]  # its import fails; its users do without
     if arguments[:1] == ["--cpus"]:
         os.sched_setaffinity(0, {int(cpu) for cpu in arguments[1].split(",")})
     # On a line of its own, whatever the interpreter printed before it.

@@ -41,7 +41,7 @@ def why_not() -> Optional[WhyNot]:
 def versions() -> Dict[str, str]:
     import openvino
 
-    return {"openvino": openvino.__version__}
+    return {"openvino": openvino.__version__.split("-")[0]}
 
 
 def offers() -> List[wire.Offer]:
