@@ -138,6 +138,19 @@ def test_other_contenders_are_frozen_while_one_is_measured(monkeypatch):
         assert {state for own, state in states if not own} == {"T"}
 
 
+def test_contenders_that_do_not_fit_into_memory_together_take_turns(monkeypatch):
+    from whichpu.campaign import rounds
+
+    monkeypatch.setattr(rounds, "MEMORY_SHARE", 1e-9)
+    campaign = measure("a=null:cpu", "b=null:cpu,delay=50us", "onnxruntime:cpu")
+    for result in campaign.results:
+        assert result.took_turns
+        positions = [block.position for block in result.readings[0].blocks]
+        assert positions == list(range(10))  # each sat alone, and counted its own blocks
+    row = next(row for row in whichpu.api.summarize(campaign) if row.name == "onnxruntime:cpu")
+    assert "took-turns" in [doubt.kind for doubt in row.doubts]
+
+
 def test_slow_models_get_fewer_inferences_rather_than_an_endless_round():
     campaign = measure("null:cpu,delay=100ms", budget_s=2.0, rounds_most=None)
     readings = campaign.results[0].readings

@@ -17,6 +17,7 @@ def doubts_of(result: Result, campaign: Campaign, median: Estimate | None) -> li
     found = [_outputs(result, campaign)]
     if median is not None:
         found += [_trouble(result), _unequal_threads(result, campaign), _pins_itself(result, campaign)]
+        found += [_took_turns(result)]
         found += [_few_rounds(median, campaign), _wide(median, campaign), _unsteady(result), _pushed_aside(result)]
         found += [_coarse(result, campaign, median)]
     return [doubt for doubt in found if doubt is not None]
@@ -61,6 +62,16 @@ def _trouble(result: Result) -> Doubt | None:
         return None
     last = troubles[-1]
     return Doubt(kind="cut-short", says=f"round {last.round + 1} was cut short: {last.trouble}")
+
+
+def _took_turns(result: Result) -> Doubt | None:
+    if not result.took_turns:
+        return None
+    return Doubt(
+        kind="took-turns",
+        says="the contenders don't fit into memory together: they took turns, so their blocks are not interleaved",
+        advice="measure fewer contenders at once, or free some memory",
+    )
 
 
 def _few_rounds(median: Estimate, campaign: Campaign) -> Doubt | None:
