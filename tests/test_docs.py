@@ -20,8 +20,8 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "benchmarks" / "RE
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 OPTION = re.compile(r"(?<![\w-])--([a-z][a-z0-9-]+)")
 FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
-OF_OTHERS = {"no-deps"}
-"""Options of pip's that the pages show."""
+OF_OTHERS = {"no-deps", "strict"}
+"""Options of pip and mypy that the pages show."""
 
 
 def prose(page):
@@ -81,7 +81,7 @@ def test_relative_links_resolve(page):
 
 
 def test_every_page_is_in_the_index():
-    linked = {link for link in LINK.findall((DOCS / "index.md").read_text(encoding="utf-8"))}
+    linked = set(LINK.findall((DOCS / "index.md").read_text(encoding="utf-8")))
     assert {page.name for page in DOCS.glob("*.md")} - {"index.md"} <= linked
 
 

@@ -77,7 +77,7 @@ class Check:
             except WorkerTrouble as trouble:
                 said.append(f"{by}: {trouble}")
                 continue
-            self._keep(f"{by} ({'; '.join(['no PyTorch outputs', *said])})", outputs)
+            self._keep(f"{by} (because of {'; '.join(said)})" if said else by, outputs)
             return
 
     def _candidates(self) -> Iterator[tuple[Target, str, Path, str]]:

@@ -15,6 +15,7 @@ from whichpu.campaign.check import Check
 from whichpu.campaign.plan import Contender, Plan
 from whichpu.campaign.watch import Watch
 from whichpu.results.column import pack
+from whichpu.results.doubts import TIES_ITSELF
 from whichpu.results.schema import Block, Reading, Settings
 from whichpu.targets import local
 from whichpu.targets.link import Link, WorkerTrouble
@@ -121,6 +122,7 @@ def _prepare(seat: Seat, plan: Plan, inputs: Path, check: Check) -> None:
         opened = link.ask(job, wire.Opened)
         seat.reading.load_ns, seat.reading.import_ns = opened.load_ns, opened.import_ns
         seat.reading.rss_bytes = opened.rss_bytes
+        tied = result.effective.get(TIES_ITSELF)
         result.precision, result.effective, result.versions = opened.precision, opened.effective, opened.versions
         if opened.precision.ran == wire.AS_IN_THE_GRAPH and seat.contender.precision is not None:
             evidence = f"{opened.precision.evidence}: {seat.contender.precision}"
@@ -131,8 +133,9 @@ def _prepare(seat: Seat, plan: Plan, inputs: Path, check: Check) -> None:
         warmed = link.ask(wire.Warm(), wire.Warmed)
         seat.reading.warm_steady, seat.reading.warm_ns = warmed.steady, warmed.wall_ns
         seat.reading.warm_count = len(warmed.latencies_ns)
-        if warmed.tied_to is not None:
-            result.effective["ties itself to CPUs"] = ",".join(map(str, warmed.tied_to))
+        tied = tied if warmed.tied_to is None else ",".join(map(str, warmed.tied_to))
+        if tied is not None:  # seen once is enough: a look may miss it
+            result.effective[TIES_ITSELF] = tied
         _plan_blocks(seat, settings, float(np.median(warmed.latencies_ns[-20:])))
         link.freeze()
 

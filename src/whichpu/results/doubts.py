@@ -11,6 +11,9 @@ DIFFERS = 1e-3
 COARSE = 50
 """A latency under this many clock steps is read too coarsely."""
 
+TIES_ITSELF = "ties itself to CPUs"
+"""The effective option under which a runtime's own pinning is kept."""
+
 
 def doubts_of(result: Result, campaign: Campaign, median: Estimate | None) -> list[Doubt]:
     """All doubts about one contender's figures, the gravest first."""
@@ -46,7 +49,7 @@ def _unequal_threads(result: Result, campaign: Campaign) -> Doubt | None:
 
 
 def _pins_itself(result: Result, campaign: Campaign) -> Doubt | None:
-    cpus = result.effective.get("ties itself to CPUs")
+    cpus = result.effective.get(TIES_ITSELF)
     if cpus is None or campaign.settings.cpus:
         return None
     return Doubt(

@@ -67,7 +67,7 @@ def _check_version(path: Path, body: Any) -> None:
     if found == VERSION:
         return
     if isinstance(found, str) and found.startswith("whichpu.campaign/"):
-        raise UserError(f"{path} is of schema {found}; this WhichPU reads {VERSION}", "pip install --upgrade whichpu")
+        raise UserError(f"{path} is of schema {found}; this WhichPU reads {VERSION}", "upgrade WhichPU")
     raise UserError(
         f"{path} is not a campaign file: it names no whichpu.campaign schema", "give a file that `whichpu run` wrote"
     )

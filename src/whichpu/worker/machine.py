@@ -62,7 +62,7 @@ def cpus_usable() -> int:
         return os.cpu_count() or 1
 
 
-def tied_to(call: Callable[[], Any], looks: int = 200, most_calls: int = 200) -> Optional[List[int]]:
+def tied_to(call: Callable[[], Any], wall_s: float = 0.03) -> Optional[List[int]]:
     """CPUs that ``call`` ties its own thread to while it runs, when they are fewer than before; else ``None``.
 
     Some runtimes do so and others don't, which is unequal where a neighbour loads one CPU. A second thread looks,
@@ -71,25 +71,25 @@ def tied_to(call: Callable[[], Any], looks: int = 200, most_calls: int = 200) ->
     if not hasattr(os, "sched_getaffinity"):
         return None
     thread, before = threading.get_native_id(), os.sched_getaffinity(0)
-    seen: List[Set[int]] = [before]
+    least: List[Set[int]] = [before]
     done = threading.Event()
 
     def watch() -> None:
         while not done.is_set():
-            seen.append(os.sched_getaffinity(thread))
+            now = os.sched_getaffinity(thread)
+            if len(now) < len(least[0]):
+                least[0] = now
 
     watcher = threading.Thread(target=watch)
     watcher.start()
     try:
-        for _ in range(most_calls):
+        until = time.monotonic() + wall_s
+        while time.monotonic() < until:
             call()
-            if len(seen) > looks:
-                break
     finally:
         done.set()
         watcher.join()
-    least = min(seen, key=len)
-    return sorted(least) if len(least) < len(before) else None
+    return sorted(least[0]) if len(least[0]) < len(before) else None
 
 
 def cpu_model(root: str = "/") -> Optional[str]:
