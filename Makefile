@@ -1,7 +1,8 @@
 # make demo | test | lint | clean. Creates what it needs in .venv*; touches nothing outside this folder but WhichPU's cache.
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: demo test lint clean environment
+.PHONY: demo test lint clean
+.NOTPARALLEL:  # nothing may run beside a measurement, an installation least of all
 
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)

@@ -117,7 +117,7 @@ def test_other_contenders_are_frozen_while_one_is_measured(monkeypatch):
     seen = []
     original = rounds._block
 
-    def watched(seat, position):
+    def watched(seat, *rest):
         seat.link.thaw()
         states = []
         for entry in Path("/proc").glob("[0-9]*/stat"):
@@ -128,7 +128,7 @@ def test_other_contenders_are_frozen_while_one_is_measured(monkeypatch):
             except (OSError, IndexError):
                 continue
         seen.append(states)
-        original(seat, position)
+        original(seat, *rest)
 
     monkeypatch.setattr(rounds, "_block", watched)
     measure("a=null:cpu", "b=null:cpu", "c=null:cpu", rounds_most=1)
@@ -156,6 +156,30 @@ def test_slow_models_get_fewer_inferences_rather_than_an_endless_round():
     readings = campaign.results[0].readings
     assert len(readings) == 5  # the least, though the budget is spent
     assert all(3 <= reading.blocks[0].count - reading.blocks[0].opening < 20 for reading in readings)
+
+
+def test_turns_of_a_slow_contender_are_spread_over_the_round():
+    from whichpu.campaign.rounds import _spread
+
+    assert _spread(10, 10, 0.5) == set(range(10))
+    assert _spread(1, 10, 0.99) == {9}
+    assert _spread(1, 10, 0.0) == {0}
+    assert _spread(3, 10, 0.5) == {1, 5, 8}
+    for planned in range(1, 11):
+        for offset in (0.0, 0.3, 0.999):
+            turns = _spread(planned, 10, offset)
+            assert len(turns) == planned
+            assert turns <= set(range(10))
+
+
+def test_a_slow_model_is_not_a_hanging_one_and_a_hanging_one_gets_another_try(tmp_path):
+    path = tmp_path / "c.json"
+    slow = measure("null:cpu,delay=150ms", rounds_most=1, timeout_s=1.5, budget_s=15.0)
+    assert slow.results[0].status == "measured"  # a block of it takes twice the time-out
+    hung = measure("null:cpu,delay=600ms", output=path, rounds_most=1, timeout_s=0.4)
+    assert hung.results[0].status == "hung"
+    again = measure("null:cpu,delay=600ms", output=path, rounds_most=2, timeout_s=4.0, budget_s=1.0, resume=True)
+    assert again.results[0].status == "measured"
 
 
 def test_resuming_goes_on_where_it_stopped(tmp_path):

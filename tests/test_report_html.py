@@ -149,7 +149,7 @@ def test_a_doubtful_leader_is_named_with_its_doubt() -> None:
     leader = result("a:cpu", 80e3, difference=Difference(max_abs=0.5, mean_abs=0.1, relative=0.4, samples=9))
     doubted = campaign(leader, result("b:cpu", 200e3), finished=None)
     said = " ".join(html.headline(doubted))
-    assert "outputs differ from the reference by up to 0.5" in said and "not finished" in said
+    assert "differs from the reference by up to 40 % of its largest value" in said and "not finished" in said
 
 
 def test_nothing_measured() -> None:

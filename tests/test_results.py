@@ -259,6 +259,22 @@ def test_yardsticks_are_nobodys_rival():
     assert fastest([held.results[1], held.results[2]]).name == "a"
 
 
+def test_a_contender_that_died_is_nobodys_baseline_and_one_never_compared_is_not_ranked():
+    dead, alive, refused = noisy("dead", 1e6, 1), noisy("alive", 2e6, 2), noisy("refused", 5e5, 3)
+    dead.status, refused.status = "crashed", "refused"
+    held = campaign(dead, alive, refused)
+    rows = {row.contender: row for row in compare(held)}
+    assert {row.baseline for row in rows.values()} == {"alive"}
+    assert rows["dead"].verdict == "faster"
+    assert rows["refused"].ratio is None
+
+
+def test_a_chosen_baseline_and_the_fastest_have_families_of_their_own():
+    held = campaign(noisy("a", 1e6, 1), noisy("b", 1.3e6, 2), noisy("c", 1.6e6, 3))
+    assert "corrected for 3 comparisons" in compare(held)[0].reason
+    assert "corrected for 2 comparisons" in compare(held, baseline="a")[0].reason
+
+
 def test_a_baseline_without_figures_is_refused_by_name():
     with pytest.raises(UserError, match="no contender is called 'x'"):
         compare(campaign(noisy("a", 1e6, 1)), baseline="x")

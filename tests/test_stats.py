@@ -75,6 +75,19 @@ def test_holm_by_hand():
     # Holm 1979: sorted p times (4, 3, 2, 1), made monotone.
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert holm([]) == []
+    assert holm([0.01, 0.02], family=5) == pytest.approx([0.05, 0.08])
+
+
+def test_equal_contenders_are_rarely_called_different_when_the_fastest_is_the_baseline():
+    # Eight equal contenders, ten rounds: the baseline is picked by the same data, so all 28 pairs are the family.
+    generator = np.random.default_rng(8)
+    wrong = 0
+    for _ in range(600):
+        logs = generator.normal(0, 0.02, size=(8, 10))
+        base = int(np.argmin(logs.mean(axis=1)))
+        p_values = [p_value(logs[other] - logs[base]) for other in range(8) if other != base]
+        wrong += min(holm(p_values, family=28)) < ALPHA
+    assert wrong / 600 <= 0.05
 
 
 @given(probabilities)
@@ -112,3 +125,9 @@ def test_percentile_is_numpys_linear_one():
 )
 def test_verdicts(ratio, p, word):
     assert verdict(Estimate(ratio, ratio, ratio, 4), p, matters=0.02) == word
+
+
+def test_too_small_to_matter_only_when_all_of_the_interval_is():
+    assert verdict(Estimate(1.012, 1.005, 1.019, 9), 0.001, matters=0.02) == "too-small-to-matter"
+    assert verdict(Estimate(1.019, 1.001, 1.038, 9), 0.001, matters=0.02) == "slower"
+    assert verdict(Estimate(0.985, 0.97, 0.999, 9), 0.001, matters=0.02) == "faster"

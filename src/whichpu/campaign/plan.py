@@ -14,7 +14,7 @@ from whichpu import __version__
 from whichpu.campaign.watch import Watch
 from whichpu.errors import ConversionError, UserError
 from whichpu.models import convert, inputs
-from whichpu.models.artefact import SUFFIXES, Model, concrete, sha256_of
+from whichpu.models.artefact import SUFFIXES, Model, beside_each_other, concrete, sha256_of
 from whichpu.models.inputs import Samples
 from whichpu.results.schema import Campaign, Doubt, Form, ModelInfo, Result, Settings
 from whichpu.targets import bundle, local
@@ -26,6 +26,9 @@ from whichpu.worker import wire
 
 YARDSTICK = "null"
 
+
+AGAIN = ("hung", "crashed", "out-of-memory")
+"""Statuses that another try may mend; a resumed campaign gives it."""
 
 ROUNDS_LEAST = 5
 """With 10 blocks of at least 20 inferences in each round, p99 is supported (it needs 1,000)."""
@@ -39,6 +42,7 @@ class Contender(msgspec.Struct, kw_only=True):
     format: str
     path: Path
     precision: str | None = None
+    bytes: int = 0
 
 
 class Plan(msgspec.Struct, kw_only=True):
@@ -50,6 +54,8 @@ class Plan(msgspec.Struct, kw_only=True):
     task: Task | None
     reference: Samples | None
     model: Model
+    random: bool = False
+    onnx: Path | None = None
 
 
 class Wishes(msgspec.Struct, kw_only=True, frozen=True):
@@ -98,6 +104,8 @@ def make(model: Model, wishes: Wishes, watch: Watch) -> Plan:
         task=task,
         reference=task.reference if task else None,
         model=model,
+        random=wishes.data is None,
+        onnx=_laid_out(model, "onnx") if "onnx" in model.paths else None,
     )
 
 
@@ -125,6 +133,10 @@ def resume(plan: Plan, before: Campaign, wishes: Wishes) -> None:
     now.settings = msgspec.structs.replace(now.settings, seed=before.settings.seed)
     for contender in plan.contenders:
         contender.result = next(result for result in now.results if result.name == contender.result.name)
+    for contender in plan.contenders:
+        if contender.result.status in AGAIN:
+            contender.result.status = "pending"
+            contender.result.why = contender.result.remedy = contender.result.words = None
     plan.contenders = [contender for contender in plan.contenders if contender.result.status in ("pending", "measured")]
 
 
@@ -132,13 +144,12 @@ def resume(plan: Plan, before: Campaign, wishes: Wishes) -> None:
 
 
 class Found(msgspec.Struct, kw_only=True):
-    """A target, the contender's name, and what its backend says of itself. ``explicit``: the user named it."""
+    """A target, the contender's name, and what its backend says of itself."""
 
     name: str
     target: Target
     description: wire.Description
     note: str = ""
-    explicit: bool = True
 
 
 def describe(wishes: Wishes) -> tuple[wire.Hello, list[Found]]:
@@ -256,7 +267,7 @@ def _offered(description: wire.Description) -> list[Found]:
         target = Target(
             backend=description.backend, device=offer.device, precision=offer.precision, options=offer.options
         )
-        found.append(Found(name=str(target), target=target, description=description, note=offer.note, explicit=False))
+        found.append(Found(name=str(target), target=target, description=description, note=offer.note))
     return found
 
 
@@ -303,7 +314,7 @@ def _contender(entry: Found, model: Model, specs: list[wire.TensorSpec], setting
     except ConversionError as problem:
         result.status, result.why, result.remedy = "refused", str(problem), problem.remedy
         return contender
-    result.form_sha256, contender.precision = form.sha256, form.precision
+    result.form_sha256, contender.precision, contender.bytes = form.sha256, form.precision, form.bytes
     result.doubts = _converter_doubts(form)
     if form.sha256 not in [known.sha256 for known in model.forms.values()]:
         model.forms[f"{form.format} for {entry.name}"] = form
@@ -327,7 +338,7 @@ def _form(
         if format == "*":
             return _main(model).format, model.path, _main(model)
         if format in model.paths:
-            return format, model.paths[format], model.forms[format]
+            return format, _laid_out(model, format), model.forms[format]
     for format in description.formats:
         if format in convert.CONVERTERS and "onnx" in model.paths:
             watch.phase(f"converting {model.name} to {format}")
@@ -339,6 +350,11 @@ def _form(
         f"{target.backend} takes {takes}; this model is given as {has}",
         f"export it as a {suffix} file{also}, beside the model file or with --form FILE",
     )
+
+
+def _laid_out(model: Model, format: str) -> Path:
+    """The form's path, its files side by side."""
+    return beside_each_other(model.paths[format], format, bundle.writable_cache() / "staged")
 
 
 def _converted(format: str, target: Target, model: Model, specs: list[wire.TensorSpec]) -> tuple[str, Path, Form]:
@@ -380,7 +396,7 @@ def _ask_runtime(model: Model, found: list[Found], wishes: Wishes) -> list[wire.
             with local.start(entry.target.python, timeout_s=wishes.timeout_s, where=entry.name) as link:
                 return link.ask(job, wire.Opened).inputs
         except WorkerTrouble as trouble:
-            said.append(f"{entry.name}: {trouble}")
+            said.append(f"{entry.name}: {str(trouble).strip().splitlines()[0]}")
     if said:
         raise UserError(
             f"no runtime here opens {model.path}: " + "; ".join(said),

@@ -21,6 +21,9 @@ from whichpu.targets import local
 from whichpu.targets.link import Link, WorkerTrouble
 from whichpu.worker import wire
 
+WARM_LEAST = 10
+"""Inferences that a warm-up runs at least, and some: a slow model is not a hanging one."""
+
 MEMORY_SHARE = 0.7
 """Share of the free memory that contenders may take together; beyond it they take turns."""
 
@@ -35,6 +38,8 @@ class Seat:
         self.link: Link | None = None
         self.latencies: list[int] = []
         self.blocks_planned = 0
+        self.latency_ns = 0.0
+        self.turns: set[int] = set()
         self.measure = wire.Measure()
         self.trouble: WorkerTrouble | None = None
 
@@ -69,7 +74,7 @@ def run_round(plan: Plan, active: Sequence[Contender], number: int, check: Check
     random = np.random.default_rng([plan.campaign.settings.seed, number])
     order = [active[index] for index in random.permutation(len(active))]
     seats: list[Seat] = []
-    sittings = _sittings(order)
+    sittings = _sittings(order, plan.campaign.machine.memory_available_bytes)
     for contender in order:
         contender.result.took_turns |= len(sittings) > 1
     with tempfile.TemporaryDirectory(prefix="whichpu-") as folder:
@@ -112,7 +117,7 @@ def _prepare(seat: Seat, plan: Plan, inputs: Path, check: Check) -> None:
         job = wire.Open(
             backend=target.backend,
             device=target.device,
-            model=str(seat.contender.path.resolve()),
+            model=str(seat.contender.path.absolute()),
             format=seat.contender.format,
             precision=target.precision,
             threads=result.threads,
@@ -130,43 +135,54 @@ def _prepare(seat: Seat, plan: Plan, inputs: Path, check: Check) -> None:
         outputs = inputs.with_name(f"first-{id(seat)}.npz")
         seat.reading.first_ns = link.ask(wire.Bind(str(inputs), str(outputs)), wire.Bound).first_ns
         check.first(outputs, result)
-        warmed = link.ask(wire.Warm(), wire.Warmed)
+        patience_s = settings.timeout_s + WARM_LEAST * seat.reading.first_ns / 1e9
+        warmed = link.ask(wire.Warm(), wire.Warmed, patience_s)
+        seat.reading.rss_bytes = warmed.rss_bytes
         seat.reading.warm_steady, seat.reading.warm_ns = warmed.steady, warmed.wall_ns
         seat.reading.warm_count = len(warmed.latencies_ns)
         tied = tied if warmed.tied_to is None else ",".join(map(str, warmed.tied_to))
         if tied is not None:  # seen once is enough: a look may miss it
             result.effective[TIES_ITSELF] = tied
-        _plan_blocks(seat, settings, float(np.median(warmed.latencies_ns[-20:])))
+        seat.latency_ns = float(np.median(warmed.latencies_ns[-20:]))
+        _plan_blocks(seat, settings)
         link.freeze()
 
 
-def _plan_blocks(seat: Seat, settings: Settings, latency_ns: float) -> None:
+def _plan_blocks(seat: Seat, settings: Settings) -> None:
     """As many blocks as asked, fewer for a model so slow that a round would overrun its share of the budget."""
-    block_ns = max(seat.measure.least_ns, seat.measure.least_count * latency_ns)
+    block_ns = max(seat.measure.least_ns, seat.measure.least_count * seat.latency_ns)
     share_ns = 1e9 * settings.budget_s / settings.rounds_least - 1e9 * seat.reading.spent_s
     seat.blocks_planned = int(max(1, min(settings.blocks, share_ns // block_ns)))
     if share_ns < block_ns:
-        seat.measure.least_count = int(max(3, min(seat.measure.least_count, share_ns // latency_ns)))
+        seat.measure.least_count = int(max(3, min(seat.measure.least_count, share_ns // seat.latency_ns)))
 
 
 def _measure(seats: list[Seat], settings: Settings, random: np.random.Generator, watch: Watch) -> None:
     position = 0
+    for seat in seats:
+        seat.turns = _spread(seat.blocks_planned, settings.blocks, float(random.random()))
     for turn in range(settings.blocks):
         for index in random.permutation(len(seats)):
             seat = seats[index]
-            if seat.link is None or turn >= seat.blocks_planned:
+            if seat.link is None or turn not in seat.turns:
                 continue
             watch.step(seat.reading.round, seat.name, "is measured", 0.5 + 0.5 * turn / settings.blocks)
             with seat.attempt():
-                _block(seat, position)
+                _block(seat, position, settings)
             position += 1
 
 
-def _block(seat: Seat, position: int) -> None:
+def _spread(planned: int, turns: int, offset: float) -> set[int]:
+    """Turns of a slow contender, evenly over the round: drift within the round then falls on all alike."""
+    return {int((index + offset) * turns / planned) for index in range(planned)}
+
+
+def _block(seat: Seat, position: int, settings: Settings) -> None:
     """One block: only this worker runs, all others are frozen, and the host sleeps until the answer comes."""
     assert seat.link is not None
     seat.link.thaw()
-    read = seat.link.ask(seat.measure, wire.Block)
+    block_ns = (seat.measure.opening_count + seat.measure.least_count) * seat.latency_ns
+    read = seat.link.ask(seat.measure, wire.Block, settings.timeout_s + 3 * block_ns / 1e9)
     seat.link.freeze()
     seat.latencies += read.latencies_ns
     seat.reading.loop = read.loop
@@ -192,9 +208,12 @@ def _check_outputs(seat: Seat, inputs: Path, check: Check) -> None:
         check.all(outputs, seat.contender.result)
 
 
-def _sittings(contenders: Sequence[Contender]) -> list[list[Contender]]:
-    """Contenders that are resident together: all of them, or as many as the free memory holds."""
-    free = MEMORY_SHARE * psutil.virtual_memory().available
+def _sittings(contenders: Sequence[Contender], allowed: int | None) -> list[list[Contender]]:
+    """Contenders that are resident together: all of them, or as many as the free memory holds.
+
+    ``allowed`` are bytes that were to be had when the campaign began (a cgroup may allow less than is free).
+    """
+    free = MEMORY_SHARE * min(psutil.virtual_memory().available, allowed or float("inf"))
     sittings: list[list[Contender]] = [[]]
     taken = 0.0
     for contender in contenders:
@@ -208,7 +227,6 @@ def _sittings(contenders: Sequence[Contender]) -> list[list[Contender]]:
 
 
 def _memory_needed(contender: Contender) -> float:
-    """Bytes: what it took before, else a guess from the size of its file."""
+    """Bytes: what it took before, else a guess from the size of its files."""
     seen = [reading.rss_bytes for reading in contender.result.readings if reading.rss_bytes]
-    size = contender.path.stat().st_size if contender.path.is_file() else 0
-    return float(max(seen)) if seen else 200e6 + 4.0 * size
+    return float(max(seen)) if seen else 200e6 + 4.0 * contender.bytes

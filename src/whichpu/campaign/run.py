@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime
 from pathlib import Path
 
+import numpy as np
+
 from whichpu.campaign import stop
 from whichpu.campaign.check import Check
 from whichpu.campaign.plan import Contender, Plan
@@ -28,7 +30,7 @@ def run(plan: Plan, path: Path | None, watch: Watch) -> Campaign:
     while active := _active(plan):
         number = 1 + max((reading.round for result in campaign.results for reading in result.readings), default=-1)
         for seat in run_round(plan, active, number, check, watch):
-            _enter(seat)
+            _enter(seat, plan)
         if path is not None:
             store.save(campaign, path)
         watch.round_done(campaign, len(_active(plan)))
@@ -43,7 +45,7 @@ def _active(plan: Plan) -> list[Contender]:
     return [contender for contender in plan.contenders if contender.result.name in needed]
 
 
-def _enter(seat: Seat) -> None:
+def _enter(seat: Seat, plan: Plan) -> None:
     """Put a seat's reading into the contender's row; its trouble becomes the row's status and reason."""
     result = seat.contender.result
     result.readings.append(seat.finished())
@@ -52,6 +54,11 @@ def _enter(seat: Seat) -> None:
         return
     result.status = _status(seat.trouble)
     result.why, result.remedy, result.words = str(seat.trouble), seat.trouble.remedy, seat.trouble.words or None
+    indices = [spec.name for spec in plan.campaign.model.inputs if np.dtype(spec.dtype).kind in "iu"]
+    if result.status == "refused" and indices and plan.random:
+        result.remedy = (
+            f"random data may be out of range for {', '.join(indices)}: give real samples with --data FILE.npz"
+        )
 
 
 def _status(trouble: WorkerTrouble) -> Status:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
+import shutil
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -59,8 +61,14 @@ def load(path: Path, extra: Sequence[Path] = (), shapes: Shapes | None = None, s
                 except UserError as problem:
                     raise UserError(f"beside {path.name}: {problem}", "leave it out with --no-siblings") from problem
     if "onnx" in model.forms:
-        model.inputs = concrete(onnx_file.inputs(onnx_file.read(model.paths["onnx"])), shapes or {}, path)
+        model.inputs = _some(path, concrete(onnx_file.inputs(onnx_file.read(model.paths["onnx"])), shapes or {}, path))
     return model
+
+
+def _some(path: Path, specs: list[TensorSpec]) -> list[TensorSpec]:
+    if not specs:
+        raise UserError(f"{path.name} takes no input: it always gives the same answer, and there is nothing to feed")
+    return specs
 
 
 def format_of(path: Path) -> str:
@@ -95,6 +103,27 @@ def files_of(path: Path, form: str) -> list[Path]:
     if form == "onnx":
         return [path, *(path.parent / name for name in onnx_file.external_files(onnx_file.read(path)))]
     return [path]
+
+
+def beside_each_other(path: Path, form: str, folder: Path) -> Path:
+    """The form's path when its files really lie together; else that of hard links (or copies) in ``folder``.
+
+    Some caches keep models as links into a heap of blobs, and runtimes refuse weights that lead out of the folder.
+    """
+    files = files_of(path, form)
+    if len(files) < 2 or not any(file.is_symlink() for file in files):
+        return path
+    staged = folder / sha256_of(files)[:24]
+    for file in files:
+        target = staged / file.relative_to(path.parent)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if target.exists():
+            continue
+        try:
+            os.link(file.resolve(), target)
+        except OSError:  # another file system
+            shutil.copyfile(file, target)
+    return staged / path.name
 
 
 def sha256_of(paths: Sequence[Path]) -> str:

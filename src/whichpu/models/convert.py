@@ -51,7 +51,11 @@ PNNX_LOSES = ("ignore ", "reshape: target exceeds")
 MNN_CHILD = """\
 import sys
 import onnx, onnxslim
-onnx.save(onnxslim.slim(sys.argv[1]), "slim.onnx")
+try:
+    onnx.save(onnxslim.slim(sys.argv[1]), "slim.onnx")
+except Exception as problem:
+    print("onnxslim failed, converted without it:", type(problem).__name__, problem)
+    onnx.save(onnx.load(sys.argv[1]), "slim.onnx")
 import _tools  # MNN's converter itself; its script mnnconvert would run pip and report to a log service
 _tools.mnnconvert(["mnnconvert", "-f", "ONNX", "--modelFile", "slim.onnx", "--MNNModel", sys.argv[2],
                    "--bizCode", "whichpu", "--useOriginRNNImpl"])
@@ -116,6 +120,7 @@ CONVERTERS: dict[str, Converter] = {
         remedy="pip install MNN onnxslim onnx",
         makes=("model.mnn",),
         command=_mnn,
+        loses=("onnxslim failed",),
     ),
 }
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from whichpu.reports import charts, units
 from whichpu.reports.words import STATUS, VERDICTS
-from whichpu.results.comparison import Comparison, compare
+from whichpu.results.comparison import Comparison, agreeing, compare, fastest, measured_results
 from whichpu.results.known import why_stopped
 from whichpu.results.schema import Campaign, Doubt, Form, Result
 from whichpu.results.summary import Figures, round_logs, steady_blocks, summarize
@@ -152,7 +152,7 @@ def page(campaigns: Sequence[tuple[str, Campaign]]) -> str:
 def fragment(campaign: Campaign) -> str:
     """A compact table for notebooks, with its styles inside."""
     rows = summarize(campaign)
-    measured = [row for row in rows if _ranked(row)]
+    measured = _ranked(rows, campaign)
     return _templates().get_template("fragment.html.j2").render(
         campaign=campaign,
         headline=headline(campaign)[0],
@@ -167,14 +167,14 @@ def fragment(campaign: Campaign) -> str:
 
 def headline(campaign: Campaign) -> list[str]:
     """What the figures say, as the verdicts say it: a first sentence, then what belongs to it."""
-    measured = [row for row in summarize(campaign) if _ranked(row)]
+    measured = _ranked(summarize(campaign), campaign)
     unfinished = [] if campaign.finished else ["The campaign is not finished; this is what was measured so far."]
     if not measured:
         return ["Nothing was measured.", *unfinished]
     first, ran = measured[0], {row.name: row for row in measured}
     ratios = sorted((row for row in compare(campaign) if row.contender in ran), key=lambda row: row.ratio or math.inf)
     opening = _opening(first, ratios, campaign)
-    return [opening, *_others(ratios, ran), *_cautions(first, ratios), *unfinished]
+    return [opening, *_cautions(first, ratios, campaign), *_others(ratios, ran), *unfinished]
 
 
 def _opening(first: Figures, ratios: list[Comparison], campaign: Campaign) -> str:
@@ -211,11 +211,14 @@ def _others(ratios: list[Comparison], ran: dict[str, Figures]) -> list[str]:
     return said
 
 
-def _cautions(first: Figures, ratios: list[Comparison]) -> list[str]:
+def _cautions(first: Figures, ratios: list[Comparison], campaign: Campaign) -> list[str]:
     lone = [row.contender for row in ratios if _lone(row)]
     said = [f"One round shows no difference for {units.joined(lone)}."] if 0 < len(lone) < len(ratios) else []
     differs = [f"Mind that its {doubt.says}." for doubt in first.doubts if doubt.kind == "outputs-differ"]
-    return said + differs
+    same = agreeing(campaign)
+    if differs and same:
+        differs.append(f"The fastest whose outputs agree with the reference is {fastest(same).name}.")
+    return differs + said
 
 
 # ---------------------------------------------------------------- one campaign
@@ -223,7 +226,7 @@ def _cautions(first: Figures, ratios: list[Comparison]) -> list[str]:
 
 def _view(number: int, file: str, campaign: Campaign) -> dict[str, Any]:
     rows, results = summarize(campaign), {result.name: result for result in campaign.results}
-    measured, notes = [row for row in rows if _ranked(row)], Notes(f"m{number}")
+    measured, notes = _ranked(rows, campaign), Notes(f"m{number}")
     yardsticks = [row for row in rows if row.yardstick and row.median_ns is not None]
     return {
         "id": f"m{number}",
@@ -235,7 +238,7 @@ def _view(number: int, file: str, campaign: Campaign) -> dict[str, Any]:
         "tables": [_latency(campaign, measured, notes), _beside(campaign, measured, notes)] if measured else [],
         "harness": [(_harness(row, measured), notes.touching(row, "median")) for row in yardsticks],
         "lacking": [_lack(row, results[row.name], notes) for row in rows if _lacking(row)],
-        "ran": [_what_ran(row, results[row.name], campaign) for row in rows if _ranked(row)],
+        "ran": [_what_ran(row, results[row.name], campaign) for row in measured],
         "scores": [*_scores(campaign), why_stopped(campaign)],
         "notes": notes,
     }
@@ -497,8 +500,9 @@ def _called(row: Figures) -> str:
     return f"{row.name} ({row.ran_precision})" if row.ran_precision not in (None, "fp32") else row.name
 
 
-def _ranked(row: Figures) -> bool:
-    return row.median_ns is not None and not row.yardstick and row.status != "bad-output"
+def _ranked(rows: list[Figures], campaign: Campaign) -> list[Figures]:
+    names = {result.name for result in measured_results(campaign)}
+    return [row for row in rows if row.name in names]
 
 
 def _lacking(row: Figures) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from whichpu.errors import UserError
+from whichpu.results.doubts import differs
 from whichpu.results.schema import Campaign, Result
 from whichpu.results.summary import median, ratio
 from whichpu.stats.intervals import Estimate, holm, p_value
@@ -37,11 +38,13 @@ def compare(campaign: Campaign, baseline: str | None = None) -> list[Comparison]
         return []
     base = fastest(measured) if baseline is None else _named(campaign, baseline)
     others = [result for result in campaign.results if result is not base and not result.yardstick]
-    evidence = {result.name: ratio(result, base) if _counts(result) else None for result in others}
+    evidence = {result.name: ratio(result, base) if _counts(result, campaign) else None for result in others}
     p_values = {name: p_value(found[1]) for name, found in evidence.items() if found is not None}
     known = {name: p for name, p in p_values.items() if p is not None}
-    adjusted = dict(zip(known, holm(list(known.values())), strict=True))
-    return [_judged(campaign, base, result, evidence[result.name], adjusted, len(known)) for result in others]
+    # A baseline chosen for being the fastest was chosen by the same data: then all pairs are the family.
+    family = len(known) if baseline is not None else len(known) * (len(known) + 1) // 2
+    adjusted = dict(zip(known, holm(list(known.values()), family), strict=True))
+    return [_judged(campaign, base, result, evidence[result.name], adjusted, family) for result in others]
 
 
 def across(campaigns: list[tuple[str, Campaign]]) -> list[Comparison]:
@@ -59,22 +62,33 @@ def across(campaigns: list[tuple[str, Campaign]]) -> list[Comparison]:
 
 
 def measured_results(campaign: Campaign) -> list[Result]:
-    """Contenders with at least one measured block; yardsticks and those whose outputs are no answer left out."""
-    return [result for result in campaign.results if _counts(result) and median(result) is not None]
+    """Contenders that are ranked: with at least one measured block and outputs that are an answer. No yardsticks."""
+    return [result for result in campaign.results if _counts(result, campaign) and median(result) is not None]
 
 
 def fastest(results: list[Result]) -> Result:
-    """The result with the smallest median latency; one of a single round only where there is no other."""
+    """The result with the smallest median latency; one that crashed, or of a single round, only where there is
+    no other."""
 
-    def key(result: Result) -> tuple[bool, float]:
+    def key(result: Result) -> tuple[bool, bool, float]:
         estimate = median(result)
-        return (True, float("inf")) if estimate is None else (estimate.rounds < 2, estimate.value)
+        failed = result.status not in ("measured", "pending")
+        return (failed, True, float("inf")) if estimate is None else (failed, estimate.rounds < 2, estimate.value)
 
     return min(results, key=key)
 
 
-def _counts(result: Result) -> bool:
-    return not result.yardstick and result.status != "bad-output"
+def agreeing(campaign: Campaign) -> list[Result]:
+    """Ranked contenders whose outputs agree with the reference's, as far as fp32 arithmetic explains."""
+    return [result for result in measured_results(campaign) if not differs(result)]
+
+
+def _counts(result: Result, campaign: Campaign) -> bool:
+    """A contender that failed before its outputs were held against the reference's is not ranked."""
+    if result.yardstick or result.status in ("bad-output", "refused", "not-here", "bug"):
+        return False
+    alive = result.status in ("measured", "pending")
+    return alive or result.difference is not None or campaign.reference is None
 
 
 def _named(campaign: Campaign, name: str) -> Result:

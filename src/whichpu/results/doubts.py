@@ -20,23 +20,35 @@ def doubts_of(result: Result, campaign: Campaign, median: Estimate | None) -> li
     found = [_outputs(result, campaign)]
     if median is not None:
         found += [_trouble(result), _unequal_threads(result, campaign), _pins_itself(result, campaign)]
-        found += [_took_turns(result)]
+        found += [_took_turns(result), _too_many_threads(result, campaign)]
         found += [_few_rounds(median, campaign), _wide(median, campaign), _unsteady(result), _pushed_aside(result)]
         found += [_coarse(result, campaign, median)]
     return [doubt for doubt in found if doubt is not None]
 
 
+def differs(result: Result) -> bool:
+    """Do the outputs differ from the reference's by more than fp32 arithmetic explains?"""
+    difference = result.difference
+    return difference is not None and (difference.other_shapes > 0 or (difference.relative or 0.0) > DIFFERS)
+
+
 def _outputs(result: Result, campaign: Campaign) -> Doubt | None:
     difference = result.difference
-    if difference is None or (difference.relative or 0.0) <= DIFFERS:
+    if difference is not None and difference.other_shapes:
+        says = f"in {difference.other_shapes} of {difference.samples} samples its outputs have another size"
+        return Doubt(kind="outputs-differ", says=says, advice="look at these samples before using this contender")
+    if difference is None or not differs(result):
         return None
     form = next((form for form in campaign.model.forms if form.sha256 == result.form_sha256), None)
-    advice = "compare the precision that ran, and look at the score before using this contender"
+    advice = "look at the precision that ran and at the score before using this contender"
+    if campaign.task is None:
+        advice = "look at the precision that ran; whether it matters, only a score on your data can tell (--data)"
     if form is not None and form.origin == "beside":
         advice = f"is {form.file} the same network? It was found beside the model; --no-siblings leaves it out"
     return Doubt(
         kind="outputs-differ",
-        says=f"outputs differ from the reference by up to {difference.max_abs:.2g}",
+        says=f"output {difference.output or 0} differs from the reference by up to"
+        f" {100 * (difference.relative or 0):.2g} % of its largest value",
         advice=advice,
     )
 
@@ -46,6 +58,13 @@ def _unequal_threads(result: Result, campaign: Campaign) -> Doubt | None:
         return None
     says = f"it ran with {result.threads} threads, others with {campaign.settings.threads}"
     return Doubt(kind="unequal-terms", says=says, advice="give --threads, which holds for all alike")
+
+
+def _too_many_threads(result: Result, campaign: Campaign) -> Doubt | None:
+    cpus = len(campaign.settings.cpus) or campaign.machine.cpus_usable
+    if result.threads <= cpus:
+        return None
+    return Doubt(kind="too-many-threads", says=f"{result.threads} threads on {cpus} CPUs wait for each other")
 
 
 def _pins_itself(result: Result, campaign: Campaign) -> Doubt | None:

@@ -83,15 +83,19 @@ class Settings(msgspec.Struct, kw_only=True, frozen=True):
 
 
 class Difference(msgspec.Struct, kw_only=True, frozen=True):
-    """Outputs against the reference's, over all samples: absolute, and relative to the reference's largest.
+    """Outputs against the reference's, over all samples: absolute over all outputs, and relative for the worst output.
 
-    ``relative`` is ``None`` when the reference's outputs are all zero.
+    ``relative`` is the largest difference of output ``output`` over the reference's largest value of that output;
+    ``None`` when the reference's outputs are all zero. ``other_shapes`` counts samples whose outputs have another
+    size than the reference's (where that depends on the data); they enter no difference.
     """
 
     max_abs: float
     mean_abs: float
     relative: float | None
     samples: int
+    output: int | None = None
+    other_shapes: int = 0
 
 
 class Doubt(msgspec.Struct, kw_only=True, frozen=True):

@@ -75,12 +75,16 @@ def p_value(logs: Numbers, against: float = 1.0) -> float | None:
     return t_two_sided(distance / error, values.size - 1)
 
 
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's step-down adjustment for a family of tests (Holm 1979); same order, monotone, at most 1."""
+def holm(p_values: Sequence[float], family: int | None = None) -> list[float]:
+    """Holm's step-down adjustment for a family of tests (Holm 1979); same order, monotone, at most 1.
+
+    ``family`` is the number of tests that could have been asked, where that is more than the p values given.
+    """
+    tests = max(len(p_values), family or 0)
     order = sorted(range(len(p_values)), key=lambda index: p_values[index])
     adjusted = [0.0] * len(p_values)
     largest = 0.0
     for rank, index in enumerate(order):
-        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[index]))
+        largest = max(largest, min(1.0, (tests - rank) * p_values[index]))
         adjusted[index] = largest
     return adjusted

@@ -13,12 +13,13 @@ ALPHA = 1 - CONFIDENCE
 def verdict(ratio: Estimate, adjusted_p: float | None, matters: float, alpha: float = ALPHA) -> Verdict:
     """The word for ``ratio`` (contender's latency over the baseline's), whose p is adjusted for its family.
 
-    ``matters`` is relative: 0.02 calls a real difference of less than 2 % too small to matter.
+    ``matters`` is relative: 0.02 calls a real difference too small to matter when all of its interval lies under 2 %.
     """
     if adjusted_p is None:  # one round says nothing about spread
         return "not-comparable"
     if adjusted_p >= alpha:
         return "no-difference"
-    if 1 / (1 + matters) < ratio.value < 1 + matters:
+    low, high = ratio.low or 0.0, ratio.high or float("inf")
+    if 1 / (1 + matters) < low and high < 1 + matters:
         return "too-small-to-matter"
     return "faster" if ratio.value < 1 else "slower"

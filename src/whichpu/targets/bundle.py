@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import getpass
 import hashlib
+import io
 import os
 import tempfile
 import zipfile
@@ -18,51 +18,56 @@ MAIN = f"import runpy\nrunpy.run_module({PACKAGE!r}, run_name='__main__', alter_
 
 
 def cache_folder() -> Path:
-    """Where WhichPU keeps what it can make again: ``$WHICHPU_CACHE``, else the user's cache folder."""
+    """Where WhichPU keeps what it can make again: ``$WHICHPU_CACHE``, else the user's cache folder; absolute."""
     named = os.environ.get("WHICHPU_CACHE")
     if named:
-        return Path(named)
+        return Path(named).absolute()
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "whichpu"
+    return Path(base).absolute() / "whichpu"
 
 
 def writable_cache() -> Path:
-    """The cache folder, made if need be; a folder below the temporary one where it can't be written."""
-    for folder in (cache_folder(), Path(tempfile.gettempdir()) / f"whichpu-{getpass.getuser()}"):
+    """The cache folder, made if need be; a folder of ours below the temporary one where it can't be written."""
+    said = []
+    for folder in (cache_folder(), Path(tempfile.gettempdir()) / f"whichpu-{os.getuid()}"):
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            if folder.stat().st_uid == os.getuid() and os.access(folder, os.W_OK | os.X_OK):
+                return folder  # what others own could hold a worker of theirs
+            said.append(f"{folder} is not ours to write")
         except OSError as problem:
-            last = problem
-            continue
-        if os.access(folder, os.W_OK | os.X_OK):
-            return folder
-        last = PermissionError(f"can't write {folder}")
-    raise UserError(f"there is no folder to keep the worker in: {last}", "name one in WHICHPU_CACHE")
+            said.append(f"{folder}: {problem.strerror}")
+    raise UserError(f"there is no folder to keep the worker in: {'; '.join(said)}", "name one in WHICHPU_CACHE")
 
 
 @cache
 def archive() -> Path:
-    """The zipapp's path; made on first use. Raises :class:`UserError` when there is no place for it."""
-    sources = {path.relative_to(WORKER): path.read_bytes() for path in sorted(WORKER.rglob("*.py"))}
-    digest = hashlib.sha256(b"".join(str(name).encode() + data for name, data in sources.items())).hexdigest()[:16]
-    path = writable_cache() / f"worker-{digest}.pyz"
-    if not path.exists():
-        write(path, sources)
+    """The zipapp's path; made on first use, and anew when its bytes are not ours. Raises :class:`UserError`."""
+    data = zipapp()
+    path = writable_cache() / f"worker-{hashlib.sha256(data).hexdigest()[:16]}.pyz"
+    if not path.exists() or path.read_bytes() != data:
+        write(path, data)
     return path
 
 
-def write(path: Path, sources: dict[Path, bytes] | None = None) -> None:
-    """Write the zipapp to ``path``, atomically and byte for byte reproducibly."""
-    if sources is None:
-        sources = {source.relative_to(WORKER): source.read_bytes() for source in sorted(WORKER.rglob("*.py"))}
+def zipapp() -> bytes:
+    """The worker's sources as a zipapp; the same bytes from the same sources."""
+    held = io.BytesIO()
+    held.write(b"#!/usr/bin/env python3\n")
+    with zipfile.ZipFile(held, "w", zipfile.ZIP_DEFLATED) as bundle:
+        bundle.writestr(zipfile.ZipInfo("__main__.py"), MAIN)
+        for source in sorted(WORKER.rglob("*.py")):
+            name = f"{PACKAGE}/{source.relative_to(WORKER).as_posix()}"
+            bundle.writestr(zipfile.ZipInfo(name), source.read_bytes(), zipfile.ZIP_DEFLATED)
+    return held.getvalue()
+
+
+def write(path: Path, data: bytes | None = None) -> None:
+    """Write the zipapp to ``path``, atomically."""
     handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".pyz")
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(b"#!/usr/bin/env python3\n")
-            with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as bundle:
-                bundle.writestr(zipfile.ZipInfo("__main__.py"), MAIN)
-                for name, data in sources.items():
-                    bundle.writestr(zipfile.ZipInfo(f"{PACKAGE}/{name.as_posix()}"), data)
+            file.write(zipapp() if data is None else data)
         os.replace(temporary, path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)

@@ -175,7 +175,8 @@ class Link:
         words = self._tail()
         last = words.strip().splitlines()[-1:] if words.strip() else []
         said = f"; its last words: {last[0]}" if last else ""
-        remedy = "measure without it, or with another version of the runtime; the campaign file keeps its last words"
+        remedy = "measure without it, or with another version of the runtime"
+        remedy += "; the campaign file keeps its last words" if words.strip() else ""
         if self.process.returncode == -signal.SIGKILL:
             remedy = "if the machine ran out of memory, the kernel's log says so: dmesg | tail"
         ended = _ending(self.process.returncode)

@@ -125,6 +125,7 @@ class Worker:
         call = self._bound()
         warmed = measure.warm(call, request)
         warmed.tied_to = machine.tied_to(call)
+        warmed.rss_bytes = machine.rss_bytes()
         return warmed
 
     def infer(self, request: wire.Infer) -> wire.Inferred:
@@ -138,7 +139,7 @@ class Worker:
             collected.append(session.read())
         wall_ns = time.perf_counter_ns() - began
         self.call = None  # what was bound for measuring is gone
-        _save(request.outputs, [numpy.stack(column) for column in zip(*collected)])
+        _save_samples(request.outputs, collected)
         return wire.Inferred(samples, wall_ns)
 
     def close(self, request: wire.Close) -> wire.Closed:
@@ -216,6 +217,19 @@ def _inputs(path: str, session: Session) -> Arrays:
 
 def _sample(inputs: Arrays, index: int) -> Arrays:
     return [array[index] for array in inputs]
+
+
+def _save_samples(path: str, collected: List[Arrays]) -> None:
+    """Outputs of all samples: ``output_0`` ``[samples, *shape]``, or ``output_0_0``, ``output_0_1``, ... one for each
+    sample where their shapes depend on the data."""
+    named: Dict[str, Any] = {}
+    for index, column in enumerate(zip(*collected)):
+        if len({array.shape for array in column}) == 1:
+            named["output_%d" % index] = numpy.stack(column)
+        else:
+            named.update(("output_%d_%d" % (index, sample), array) for sample, array in enumerate(column))
+    with open(path, "wb") as file:
+        numpy.savez(file, **named)
 
 
 def _save(path: str, outputs: Arrays) -> None:

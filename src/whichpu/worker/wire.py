@@ -99,7 +99,10 @@ class Measure:
 
 @dataclass
 class Infer:
-    """Run every sample of the inputs file (as in :class:`Bind`); write all outputs, ``[samples, *shape]``."""
+    """Run every sample of the inputs file (as in :class:`Bind`); write all outputs, ``[samples, *shape]``.
+
+    An output whose shape depends on the data is written as ``output_0_0``, ``output_0_1``, ..., one for each sample.
+    """
 
     inputs: str
     outputs: str
@@ -156,10 +159,7 @@ class Hello:
 
 @dataclass
 class Offer:
-    """One way a backend can run here. ``note`` says what sets it apart from the plain target.
-
-    ``precision`` is what to ask for; ``ran`` what the runtime will then do, where it is known.
-    """
+    """One way a backend can run here. ``precision`` is what to ask for; ``note`` says what sets it apart."""
 
     device: str
     precision: str = "fp32"
@@ -218,13 +218,15 @@ class Bound:
 class Warmed:
     """How the latency became steady; ``steady`` is False when it never was within the limit.
 
-    ``tied_to`` are CPUs that the runtime tied its caller to, fewer than the process was given; else ``None``.
+    ``rss_bytes`` is resident memory afterwards. ``tied_to`` are CPUs that the runtime tied its caller to, fewer than
+    the process was given; else ``None``.
     """
 
     steady: bool
     wall_ns: int
     latencies_ns: List[int]
     tied_to: Optional[List[int]] = None
+    rss_bytes: Optional[int] = None
 
 
 @dataclass
