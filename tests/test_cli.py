@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -10,6 +12,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
 from whichpu import __version__
@@ -144,6 +147,95 @@ def test_report(told: Told, campaign_file: Path, tmp_path: Path) -> None:
     assert ran.status == 1 and "can't write" in ran.err
 
 
+def test_no_command_writes_over_what_it_reads(told: Told, models: SimpleNamespace, tmp_path: Path) -> None:
+    model, data = tmp_path / "m.onnx", tmp_path / "d.npz"
+    model.write_bytes(models.mlp.read_bytes())
+    np.savez(data, x=np.zeros((1, 1, 16), np.float32))
+    (tmp_path / "link.onnx").hardlink_to(model)
+    before = model.read_bytes(), data.read_bytes()
+    run = ("run", model, "--on", "null:cpu", "--budget", "1s", "--rounds", 1, "--data", data, "--form", model)
+    for name in ("m.onnx", "link.onnx", "d.npz"):
+        for more in ((), ("--overwrite",), ("--resume",)):
+            ran = told(*run, "-o", tmp_path / name, *more)
+            assert ran.status == 1 and "which this command reads" in ran.err and "-o FILE" in ran.err
+    assert (model.read_bytes(), data.read_bytes()) == before
+
+
+def test_overwrite_replaces_campaigns_only(told: Told, models: SimpleNamespace, tmp_path: Path) -> None:
+    path = tmp_path / "out.json"
+    run = ("run", models.mlp, "--on", "null:cpu", "--budget", "1s", "--rounds", 1, "-o", path, "--overwrite")
+    path.write_text('{"my": "settings"}')
+    ran = told(*run)
+    assert ran.status == 1 and "is not a campaign file" in ran.err and path.read_text() == '{"my": "settings"}'
+    for replaced in ("", '{\n  "schema": "whichpu.campaign/1",\n  "cut', '{"schema":"whichpu.campaign/9"}'):
+        path.write_text(replaced)
+        told(*run)
+        assert store.load(path).model.name == "mlp"
+    ran = told(*run[:-2], "/dev/null", "--overwrite")
+    assert ran.status == 1 and "is not a campaign file" in ran.err and not Path("/dev/null").is_file()
+
+
+def test_report_replaces_pages_only(told: Told, campaign_file: Path, tmp_path: Path) -> None:
+    campaign, page = tmp_path / "two.json", tmp_path / "page.html"
+    campaign.write_bytes(campaign_file.read_bytes())
+    ran = told("report", campaign_file, campaign, "-o", campaign)
+    assert ran.status == 1 and "which this command reads" in ran.err
+    ran = told("report", campaign_file, "-o", campaign)
+    assert ran.status == 1 and "is not an HTML page" in ran.err
+    assert campaign.read_bytes() == campaign_file.read_bytes()
+    for old in ("", "<!DOCTYPE html>\n", "\ufeff <html lang=en>"):
+        page.write_text(old, encoding="utf-8")
+        assert told("report", campaign_file, "-o", page).status == 0
+        assert page.stat().st_size > 10_000
+
+
+def test_campaigns_that_start_together_get_files_of_their_own(cli: Cli, models: SimpleNamespace) -> None:
+    run = ("run", models.mlp, "--on", "null:cpu", "--budget", "1s", "--rounds", 1, "--json")
+    ran = [cli.end(process) for process in [cli.start(*run) for _ in range(4)]]
+    assert {one.body()["path"] for one in ran} == {"mlp.whichpu.json", *(f"mlp-{n}.whichpu.json" for n in (2, 3, 4))}
+    assert all(store.load(cli.folder / one.body()["path"]).finished for one in ran)
+
+
+def test_a_run_that_fails_leaves_no_empty_file(cli: Cli, models: SimpleNamespace) -> None:
+    (cli.folder / "mlp.whichpu.json").write_text("mine")
+    for wishes in (("--budget", "banana"), ("--on", "nothing"), ("--data", "absent.npz")):
+        assert cli("run", models.mlp, *wishes).status == 1
+    assert cli("run", "absent.onnx").status == 1
+    assert [path.name for path in cli.folder.glob("*.json")] == ["mlp.whichpu.json"]
+    assert (cli.folder / "mlp.whichpu.json").read_text() == "mine"
+
+
+def test_ctrl_c_before_the_first_save_leaves_no_empty_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = command_line._free(tmp_path / "m.whichpu.json")
+    assert path.exists() and command_line._free(path).name == "m-2.whichpu.json"
+    with pytest.raises(KeyboardInterrupt), command_line._interruptible(path), command_line._no_empty_file(path, True):
+        raise KeyboardInterrupt
+    assert not path.exists() and "nothing was measured" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["show", "compare", "show --json", "devices", "run --help"])
+@pytest.mark.parametrize("letters", ["latin-1", "ascii"])
+def test_a_terminal_of_few_letters(cli: Cli, campaign_file: Path, command: str, letters: str) -> None:
+    name, *more = command.split()
+    files = [str(campaign_file)] if name in ("show", "compare") else []
+    few = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    environment = cli.environment | (few if letters == "ascii" else {"PYTHONIOENCODING": letters})
+    whichpu = [sys.executable, "-m", "whichpu", name, *files, *more]
+    ran = subprocess.run(whichpu, env=environment, capture_output=True, check=False)
+    assert ran.returncode == 0 and not ran.stderr
+    text = ran.stdout.decode("utf-8" if "--json" in more else letters)
+    if command == "show":
+        assert re.search(r"latency in (u|\xb5|n)s", text) and "+---" in text and "?" not in text
+
+
+def test_a_stdout_that_is_closed(cli: Cli, campaign_file: Path) -> None:
+    for command in ("show", "show --json", "compare", "nothing"):
+        line = f"{shlex.quote(sys.executable)} -m whichpu {command} {shlex.quote(str(campaign_file))} >&-"
+        ran = subprocess.run(["bash", "-c", line], env=cli.environment, capture_output=True, text=True, check=False)
+        assert ran.returncode == (1 if command == "nothing" else 0), ran
+        assert ("No such command" in ran.stderr) if command == "nothing" else not ran.stderr
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion_script(cli: Cli, shell: str) -> None:
     ran = cli("--show-completion", shell, _TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION="1")
@@ -160,11 +252,12 @@ def test_completion_completes(cli: Cli) -> None:
 
 
 def test_a_reader_that_leaves_is_no_error(cli: Cli, campaign_file: Path) -> None:
-    process = cli.start("show", campaign_file)
-    assert process.stdout is not None and process.stderr is not None
-    process.stdout.close()
-    assert process.stderr.read() == "" and process.wait(60) == 0
-    process.stderr.close()
+    for more in ((), ("--json",)):
+        process = cli.start("show", campaign_file, *more)
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == "" and process.wait(60) == 0
+        process.stderr.close()
 
 
 @pytest.mark.parametrize(

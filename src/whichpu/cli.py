@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import codecs
 import errno
 import os
 import re
 import sys
 import tempfile
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -30,6 +31,8 @@ app = typer.Typer(
 TARGETS = ("all", "onnxruntime:cpu", "openvino:cpu", "openvino:cpu,precision=default", "opencv:cpu", "torch:cpu",
            "litert:cpu", "ncnn:cpu", "mnn:cpu", "null:cpu")  # fmt: skip
 COMMANDS = ("devices", "run", "show", "compare", "report")
+CAMPAIGN = re.compile(rb'\s*\{\s*"schema"\s*:\s*"whichpu\.campaign/')
+HTML = re.compile(rb"(\xef\xbb\xbf)?\s*<(!doctype html|html)", re.IGNORECASE)
 UNITS_S = {"": 1.0, "s": 1.0, "ms": 1e-3, "m": 60.0, "min": 60.0, "h": 3600.0}
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
@@ -92,35 +95,49 @@ def run(
         list[str] | None,
         typer.Option(
             metavar="[NAME=]TARGET",
-            help="Where to run: BACKEND[:DEVICE][,OPTION=VALUE], or `all` (the default). Repeat for more.",
+            help="Where to run: `all` (the default) or BACKEND[:DEVICE], then any [,OPTION=VALUE]. Repeat for more.",
             autocompletion=lambda: list(TARGETS),
         ),
     ] = None,
-    data: Annotated[Path | None, typer.Option(help="Task (.toml) or samples (.npz). Default: seeded random.")] = None,
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="Campaign file to write.")] = None,
-    form: Annotated[list[Path] | None, typer.Option(help="Another file form of the same network.")] = None,
-    shape: Annotated[list[str] | None, typer.Option(help="Sizes of a dynamic input: NAME=1x3x224x224.")] = None,
-    siblings: Annotated[bool, typer.Option(help="Use forms of the same stem beside MODEL.")] = True,
-    budget: Annotated[str, typer.Option(help="Time at most for each contender.")] = "60s",
-    width: Annotated[str, typer.Option(help="Stop when each ratio is known to plus or minus this.")] = "2%",
-    matters: Annotated[str, typer.Option(help="Smallest difference that matters.")] = "2%",
-    rounds: Annotated[int | None, typer.Option(help="Rounds at most (5 at least, unless fewer here).", min=1)] = None,
-    threads: Annotated[int, typer.Option(help="Threads for every contender alike.", min=1)] = 1,
-    cpus: Annotated[str | None, typer.Option(help="Pin every contender to these CPUs: 0,2-3.")] = None,
-    seed: Annotated[
-        int | None, typer.Option(help="Seed of order and random data (default: drawn, stored).", min=0)
+    data: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Task (.toml) or samples (.npz). Default: seeded random.")
     ] = None,
-    timeout: Annotated[str, typer.Option(help="Silence after which a worker counts as hung.")] = "120s",
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="FILE", help="Campaign file to write.")
+    ] = None,
+    form: Annotated[
+        list[Path] | None, typer.Option(metavar="FILE", help="Another file form of the same network.")
+    ] = None,
+    shape: Annotated[
+        list[str] | None, typer.Option(metavar="SIZES", help="Sizes of a dynamic input: NAME=1x3x224x224.")
+    ] = None,
+    siblings: Annotated[bool, typer.Option(help="Use forms of the same stem beside MODEL.")] = True,
+    budget: Annotated[str, typer.Option(metavar="TIME", help="Time at most for each contender.")] = "60s",
+    width: Annotated[
+        str, typer.Option(metavar="PERCENT", help="Stop when each ratio is known to plus or minus this.")
+    ] = "2%",
+    matters: Annotated[str, typer.Option(metavar="PERCENT", help="Smallest difference that matters.")] = "2%",
+    rounds: Annotated[
+        int | None, typer.Option(metavar="N", help="Rounds at most (5 at least, unless fewer here).", min=1)
+    ] = None,
+    threads: Annotated[int, typer.Option(metavar="N", help="Threads for every contender alike.", min=1)] = 1,
+    cpus: Annotated[str | None, typer.Option(metavar="LIST", help="Pin every contender to these CPUs: 0,2-3.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(metavar="N", help="Seed of order and random data (default: drawn, stored).", min=0)
+    ] = None,
+    timeout: Annotated[str, typer.Option(metavar="TIME", help="Silence after which a worker counts as hung.")] = "120s",
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the campaign in --output.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file in --output.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the campaign file in --output.")] = False,
     as_json: Json = False,
 ) -> None:
     """Measure MODEL on every runtime within reach, fairly, and store every reading."""
     from whichpu.api import measure
     from whichpu.models.artefact import shape_option
 
-    path = _output(model, output, resume, overwrite)
-    with _progress(rounds) as watch, _interruptible(path):
+    read = [model, *(form or ()), *([data] if data is not None else ())]
+    path = _output(model, output, resume, overwrite, read)
+    made = output is None
+    with _interruptible(path), _no_empty_file(path, made), _progress(rounds) as watch:
         outcome = measure(
             model,
             on or ["all"],
@@ -130,7 +147,7 @@ def run(
             siblings=siblings,
             output=path,
             resume=resume,
-            overwrite=overwrite,
+            overwrite=overwrite or made,
             budget_s=seconds(budget),
             half_width=share(width),
             matters=share(matters),
@@ -186,6 +203,11 @@ def report(
     from whichpu.reports import html
     from whichpu.results import store
 
+    _spare(output, results)
+    if output.exists() and not output.is_dir() and not _begins(output, HTML):
+        raise UserError(
+            f"{output} is there and is not an HTML page, so it is not replaced", "name another file: -o FILE"
+        )
     page = html.page([(path.name, store.load(path)) for path in results])
     store.write(output, page.encode())
     _print_json({"path": str(output)}) if as_json else typer.echo(f"Wrote {output}")
@@ -201,6 +223,7 @@ def top(version: Annotated[bool, typer.Option("--version", help="Print the versi
 
 def main() -> None:
     """The console script: every error becomes a sentence and the right exit code."""
+    _streams()
     sys.exit(guarded(sys.argv[1:]))
 
 
@@ -243,7 +266,28 @@ def guarded(arguments: list[str]) -> int:
 # ---------------------------------------------------------------- parts
 
 
-def _output(model: Path, output: Path | None, resume: bool, overwrite: bool) -> Path:
+def _streams() -> None:
+    """A closed stream is as good as the null device, and no character stops a command that can't be said there."""
+    codecs.register_error("plainer", _plainer)
+    for name in ("stdin", "stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            mode = "r" if name == "stdin" else "w"
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115  # stays open
+        elif name != "stdin":
+            stream.reconfigure(errors="plainer")
+
+
+def _plainer(problem: UnicodeError) -> tuple[str, int]:
+    if not isinstance(problem, UnicodeEncodeError):
+        raise problem
+    from whichpu.reports.words import PLAINER
+
+    return "".join(PLAINER.get(letter, "?") for letter in problem.object[problem.start : problem.end]), problem.end
+
+
+def _output(model: Path, output: Path | None, resume: bool, overwrite: bool, read: Sequence[Path]) -> Path:
+    """Where the campaign goes. Raises :class:`UserError` for a place that must not or can't be written."""
     if resume and overwrite:
         raise UserError("--resume goes on with a file, --overwrite replaces it", "give one of them")
     if output is None:
@@ -256,15 +300,58 @@ def _output(model: Path, output: Path | None, resume: bool, overwrite: bool) -> 
         raise UserError(f"{output} is a folder", f"name a file in it: -o {output / f'{model.stem}.whichpu.json'}")
     if not output.parent.is_dir():
         raise UserError(f"there is no folder {output.parent}", f"mkdir -p {output.parent}")
+    _spare(output, read)
+    if overwrite and output.exists() and not _begins(output, CAMPAIGN):
+        raise UserError(f"{output} is not a campaign file; --overwrite replaces no other", "name another file: -o FILE")
     return output
 
 
+def _spare(output: Path, read: Sequence[Path]) -> None:
+    """Refuse to write over what the command reads."""
+    for path in read:
+        try:
+            same = path.samefile(output)
+        except OSError:  # one of them is not there, or can't be looked at: who reads it will say so
+            continue
+        if same:
+            raise UserError(f"-o {output} would replace {path}, which this command reads", "name another file: -o FILE")
+
+
+def _begins(path: Path, pattern: re.Pattern[bytes]) -> bool:
+    """Does a file begin as ``pattern`` says? An empty one may become anything; a device is no file."""
+    if not path.is_file():
+        return False
+    try:
+        with path.open("rb") as file:
+            beginning = file.read(4096)
+    except OSError as problem:
+        raise UserError(f"can't read {path}: {problem.strerror}", "name another file: -o FILE") from problem
+    return not beginning or pattern.match(beginning) is not None
+
+
 def _free(path: Path) -> Path:
+    """Make an empty file of a name that is free, in one step: another campaign may look for one just now."""
     number, candidate = 2, path
-    while candidate.exists():
-        candidate = path.with_name(f"{path.name.removesuffix('.whichpu.json')}-{number}.whichpu.json")
-        number += 1
-    return candidate
+    while True:
+        try:
+            candidate.open("xb").close()
+            return candidate
+        except FileExistsError:
+            candidate = path.with_name(f"{path.name.removesuffix('.whichpu.json')}-{number}.whichpu.json")
+            number += 1
+        except OSError as problem:
+            why = problem.strerror
+            raise UserError(f"can't write {candidate}: {why}", "choose another place with -o") from problem
+
+
+@contextmanager
+def _no_empty_file(path: Path, made: bool) -> Iterator[None]:
+    """A file that was made to hold its name goes again if nothing came to be stored in it."""
+    try:
+        yield
+    finally:
+        if made and path.is_file() and not path.stat().st_size:
+            path.unlink()
 
 
 @contextmanager
@@ -272,9 +359,10 @@ def _progress(rounds: int | None) -> Iterator[Watch | None]:
     if not sys.stderr.isatty():
         yield None
         return
+    from whichpu.campaign.plan import ROUNDS_LEAST
     from whichpu.reports.progress import Progress
 
-    shown = Progress(rounds)
+    shown = Progress(min(ROUNDS_LEAST, rounds or ROUNDS_LEAST))
     try:
         yield shown
     finally:

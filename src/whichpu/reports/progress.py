@@ -7,21 +7,20 @@ import time
 from whichpu.reports import units
 from whichpu.results.schema import Campaign
 
-ROUNDS_LEAST = 5
-"""What a campaign runs before it may stop; only the time to go is guessed from it."""
+ECHO = 3
+"""Columns kept free at the end of the line: where the terminal's ^C went on to the next one, the line would stay."""
 
 
 class Progress:
     """A live line on stderr. No thread redraws it: a redraw would run beside a measured block."""
 
-    def __init__(self, rounds_most: int | None) -> None:
+    def __init__(self, rounds_least: int) -> None:
         from rich.console import Console
         from rich.live import Live
 
-        self.rounds_least = min(ROUNDS_LEAST, rounds_most or ROUNDS_LEAST)
-        self.began = time.monotonic()
-        self.round_began = self.began
-        self.rounds_done = 0
+        self.rounds_least = rounds_least
+        self.began: float | None = None
+        self.first_round = 0
         self.live = Live(console=Console(stderr=True, highlight=False), auto_refresh=False, transient=True)
         self.live.start()
 
@@ -31,28 +30,31 @@ class Progress:
 
     def step(self, round_number: int, contender: str, doing: str, done: float) -> None:
         """One contender loads, warms up or is measured."""
-        self._draw(f"round {round_number + 1} · {100 * done:.0f} % · {contender} {doing} · {self._to_go(done)}")
+        if self.began is None:
+            self.began, self.first_round = time.monotonic(), round_number
+        to_go = self._to_go(time.monotonic() - self.began, round_number, done)
+        self._draw(f"round {round_number + 1} · {100 * done:.0f} % · {to_go} · {contender} {doing}")
 
     def round_done(self, campaign: Campaign, active: int) -> None:
-        """A round is stored."""
-        self.rounds_done += 1
-        self.round_began = time.monotonic()
+        """A round is stored: the next step tells."""
 
     def close(self) -> None:
         """Leave the terminal as it was."""
         self.live.stop()
 
-    def _to_go(self, done: float) -> str:
-        elapsed_s = time.monotonic() - self.began
-        rounds = self.rounds_done + done
-        if rounds < 0.2:
-            return "time to go is not known yet"
-        if self.rounds_done >= self.rounds_least:
-            return f"{units.seconds(elapsed_s)} so far, until the intervals are narrow"
-        left_s = elapsed_s / rounds * (self.rounds_least - rounds)
-        return f"about {units.seconds(left_s)} to go, more if the intervals stay wide"
+    def _to_go(self, elapsed_s: float, round_number: int, done: float) -> str:
+        """A campaign that went on after a stop has run ``first_round`` rounds before."""
+        if round_number >= self.rounds_least:
+            return f"{units.seconds(elapsed_s)} so far, intervals still wide"
+        here = round_number - self.first_round + done
+        if here < 0.2:
+            return "time to go not known yet"
+        left_s = elapsed_s / here * (self.rounds_least - round_number - done)
+        return f"at least {units.seconds(max(1.0, left_s))} to go"
 
     def _draw(self, text: str) -> None:
         from rich.text import Text
 
-        self.live.update(Text(text, style="dim"), refresh=True)
+        line = Text(text, style="dim", no_wrap=True)
+        line.truncate(self.live.console.width - ECHO, overflow="ellipsis")
+        self.live.update(line, refresh=True)

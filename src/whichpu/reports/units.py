@@ -59,7 +59,8 @@ def spread(value: float | None, low: float | None, high: float | None) -> str:
     """An interval as ``±2.3 %`` of its figure; dash when one round says nothing about it."""
     if value is None or low is None or high is None:
         return UNKNOWN
-    return f"±{digits(100 * ((high / low) ** 0.5 - 1), 2)} %"
+    width = (high / low) ** 0.5 - 1
+    return f"±{digits(100 * width, 2)} %" if width <= 1 else "over ±100 %"
 
 
 def cores(value: float | None) -> str:

@@ -18,3 +18,5 @@ VERDICTS = {
     "too-small-to-matter": "too small to matter",
     "not-comparable": "not comparable",
 }
+PLAINER = {"–": "-", "µ": "u", "±": "+-", "·": "-", "…": "."}
+"""What stands for a character that a terminal of few letters can't show."""
