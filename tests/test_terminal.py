@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from whichpu.reports import terminal
+from whichpu.reports import tables, terminal
 from whichpu.reports.progress import Progress
 from whichpu.results import comparison, store
 from whichpu.results.schema import Campaign
@@ -65,11 +65,11 @@ def test_names_fold_at_their_own_punctuation(campaign: Campaign) -> None:
     text = shown(80, lambda screen: terminal.show(campaign, screen))
     firsts = [line.split()[0] for line in text.splitlines() if line.split()]
     assert {"onnxruntime:cpu,", "precision=default,"} <= set(firsts)
-    assert terminal._folded(LONG, 20).split() == [
+    assert tables._folded(LONG, 20).split() == [
         "onnxruntime:cpu,", "precision=default,", "python=/home/", "someone/projects/", "environment/bin/",
         "python",
     ]  # fmt: skip
-    assert terminal._folded("a" * 25, 20) == "a" * 20 + "\n" + "a" * 5
+    assert tables._folded("a" * 25, 20) == "a" * 20 + "\n" + "a" * 5
 
 
 def test_the_smallest_terminal(campaign: Campaign) -> None:

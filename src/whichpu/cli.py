@@ -189,6 +189,8 @@ def compare(
     rows += comparison.across(campaigns)
     if as_json:
         _print_json({"comparisons": rows})
+    elif not rows:
+        typer.echo("Nothing to compare: it takes two contenders with figures.")
     else:
         terminal.comparisons(rows, terminal.console())
 

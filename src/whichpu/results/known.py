@@ -63,4 +63,4 @@ def _ended(campaign: Campaign) -> str:
 
 def _shown(estimate: Estimate | None) -> str:
     width = estimate.half_width if estimate is not None else None
-    return "an unknown width" if width is None else f"±{100 * width:.1f} %"
+    return "an unknown width" if width is None else f"±{100 * width:.3g} %"
