@@ -70,3 +70,77 @@ class Small:
 @pytest.fixture
 def small(tmp_path: pathlib.Path) -> Small:
     return Small(tmp_path / "small.onnx")
+
+
+def save_onnx(
+    path: pathlib.Path, nodes: list[Any], inputs: dict[str, Any], outputs: dict[str, Any], **weights: Any
+) -> str:
+    """An ONNX file of ``(operator, reads, writes, attributes)``; inputs and outputs are ``{name: (dtype, shape)}``."""
+    onnx = pytest.importorskip("onnx")
+    make = onnx.helper
+
+    def values(specs: dict[str, Any]) -> list[Any]:
+        kinds = {name: make.np_dtype_to_tensor_dtype(numpy.dtype(dtype)) for name, (dtype, _) in specs.items()}
+        return [make.make_tensor_value_info(name, kinds[name], shape) for name, (_, shape) in specs.items()]
+
+    graph = make.make_graph(
+        [make.make_node(kind, reads, writes, **attributes) for kind, reads, writes, attributes in nodes],
+        "made",
+        values(inputs),
+        values(outputs),
+        [onnx.numpy_helper.from_array(array, name) for name, array in weights.items()],
+    )
+    onnx.save(make.make_model(graph, opset_imports=[make.make_opsetid("", 14)], ir_version=8), str(path))
+    return str(path)
+
+
+@pytest.fixture
+def scalars(tmp_path: pathlib.Path) -> str:
+    """``scaled = x * s`` and ``double = s + s``, where ``s`` has no dimension."""
+    nodes = [("Mul", ["x", "s"], ["scaled"], {}), ("Add", ["s", "s"], ["double"], {})]
+    inputs = {"x": ("float32", [1, 4]), "s": ("float32", [])}
+    outputs = {"scaled": ("float32", [1, 4]), "double": ("float32", [])}
+    return save_onnx(tmp_path / "scalars.onnx", nodes, inputs, outputs)
+
+
+SCALAR_INPUTS = [wire.TensorSpec("x", "float32", [1, 4]), wire.TensorSpec("s", "float32", [])]
+
+
+def check_scalars(asked: Asked) -> None:
+    """An open model of :func:`scalars` computes right, and keeps the shapes."""
+    x, s = numpy.arange(8, dtype="float32").reshape(2, 1, 4), numpy.array([3, 5], dtype="float32")
+    got = asked.run([x, s])
+    assert [array.shape for array in got] == [(1, 4), ()]
+    numpy.testing.assert_array_equal(got[0], 3 * x[0])
+    assert got[1] == 6
+    numpy.testing.assert_array_equal(asked.run([x, s], whole=True)[1], [6, 10])
+
+
+@pytest.fixture
+def bytes_model(tmp_path: pathlib.Path) -> str:
+    """uint8 and int8 in and out: ``zip = u with a ceiling of 100``, ``neg = int8(-i)``."""
+    nodes = [
+        ("Cast", ["u"], ["wide"], {"to": 1}),
+        ("Clip", ["wide", "", "top"], ["clipped"], {}),
+        ("Cast", ["clipped"], ["zip"], {"to": 2}),
+        ("Cast", ["i"], ["broad"], {"to": 1}),
+        ("Neg", ["broad"], ["turned"], {}),
+        ("Cast", ["turned"], ["neg"], {"to": 3}),
+    ]
+    inputs, outputs = (
+        {"u": ("uint8", [1, 4]), "i": ("int8", [1, 4])},
+        {"zip": ("uint8", [1, 4]), "neg": ("int8", [1, 4])},
+    )
+    return save_onnx(tmp_path / "bytes.onnx", nodes, inputs, outputs, top=numpy.array(100, "float32"))
+
+
+BYTE_INPUTS = [wire.TensorSpec("u", "uint8", [1, 4]), wire.TensorSpec("i", "int8", [1, 4])]
+
+
+def check_bytes(asked: Asked) -> None:
+    """An open model of :func:`bytes_model` computes right, in the right types."""
+    u, i = numpy.array([[[1, 99, 101, 255]]], "uint8"), numpy.array([[[-128 + 1, -1, 0, 127]]], "int8")
+    clipped, negative = asked.run([u, i])
+    assert (clipped.dtype, negative.dtype) == (numpy.uint8, numpy.int8)
+    numpy.testing.assert_array_equal(clipped, [[1, 99, 100, 100]])
+    numpy.testing.assert_array_equal(negative, [[127, 1, 0, -127]])

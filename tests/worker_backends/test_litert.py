@@ -12,14 +12,18 @@ pytest.importorskip("ai_edge_litert")
 GRU = pathlib.Path(__file__).parents[2] / "examples" / "apple_stock" / "gru.tflite"
 
 
-def tiny(path: pathlib.Path, custom: str | None = None) -> str:
-    """``y = x + x`` of shape ``[n, 4]``; or one custom operator."""
+def tiny(path: pathlib.Path, custom: str | None = None, scalar: bool = False) -> str:
+    """``y = x + x`` of shape ``[n, 4]``, or of no dimension; or one custom operator."""
     flatbuffers = pytest.importorskip("flatbuffers")
     from ai_edge_litert import schema_py_generated as schema
 
     def tensor(name: str) -> Any:
         made = schema.TensorT()
-        made.name, made.shape, made.shapeSignature = name, [1, 4], [-1, 4]
+        made.name = name
+        if scalar:
+            made.shape, made.hasRank = [], True
+        else:
+            made.shape, made.shapeSignature = [1, 4], [-1, 4]
         made.type, made.buffer = schema.TensorType.FLOAT32, 0
         return made
 
@@ -45,6 +49,15 @@ def test_dynamic_shape_and_outputs(asked, tmp_path):
     samples = numpy.arange(24, dtype="float32").reshape(2, 3, 4)
     numpy.testing.assert_array_equal(asked.run([samples])[0], 2 * samples[0])
     numpy.testing.assert_array_equal(asked.run([samples], whole=True)[0], 2 * samples)
+
+
+def test_scalars_keep_their_shape(asked, tmp_path):
+    told = [wire.TensorSpec("x", "float32", [])]
+    path = tiny(tmp_path / "add.tflite", scalar=True)
+    assert asked.ask(wire.Open("litert", "cpu", path, "tflite", inputs=told))["inputs"][0]["shape"] == []
+    samples = numpy.array([3, 5], "float32")
+    assert asked.run([samples])[0].shape == ()
+    numpy.testing.assert_array_equal(asked.run([samples], whole=True)[0], [6, 10])
 
 
 def test_the_example_agrees_with_onnxruntime(asked):

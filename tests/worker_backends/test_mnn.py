@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy
 import pytest
+from conftest import SCALAR_INPUTS, check_scalars, save_onnx
 
 from whichpu.models import convert
 from whichpu.worker import wire
@@ -100,6 +101,27 @@ def test_recurrent_nets_agree_with_onnxruntime(name: str, tmp_path: Path) -> Non
     ask(worker, wire.Open("mnn", "cpu", converted(source, tmp_path, told), "mnn", inputs=told))
     right = expected(source, samples(tmp_path, told))[0]
     numpy.testing.assert_allclose(inferred(worker, tmp_path)[0], right, atol=1e-5)
+
+
+def test_scalars_keep_their_shape(asked: Any, scalars: str, tmp_path: Path) -> None:
+    model = converted(Path(scalars), tmp_path, SCALAR_INPUTS)
+    asked.ask(wire.Open("mnn", "cpu", model, "mnn", inputs=SCALAR_INPUTS))
+    check_scalars(asked)
+
+
+def test_uint8_in_and_out(asked: Any, tmp_path: Path) -> None:
+    nodes = [
+        ("Cast", ["u"], ["wide"], {"to": 1}),
+        ("Clip", ["wide", "", "top"], ["low"], {}),
+        ("Cast", ["low"], ["y"], {"to": 2}),
+    ]
+    given = [wire.TensorSpec("u", "uint8", [1, 4])]
+    specs = {"u": ("uint8", [1, 4])}, {"y": ("uint8", [1, 4])}
+    source = save_onnx(tmp_path / "bytes.onnx", nodes, *specs, top=numpy.array(100, "float32"))
+    asked.ask(wire.Open("mnn", "cpu", converted(Path(source), tmp_path, given), "mnn", inputs=given))
+    (got,) = asked.run([numpy.array([[[1, 99, 101, 255]]], "uint8")])
+    assert got.dtype == numpy.uint8
+    numpy.testing.assert_array_equal(got, [[1, 99, 100, 100]])
 
 
 def test_precision_and_threads_are_what_was_asked(tmp_path: Path) -> None:

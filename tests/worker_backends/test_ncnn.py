@@ -119,6 +119,22 @@ def test_without_pnnx_script_a_leading_one_is_the_batch(tmp_path: Path) -> None:
     numpy.testing.assert_allclose(inferred(worker, tmp_path)[0].reshape(right.shape), right, atol=1e-5)
 
 
+@pytest.mark.parametrize("shape", [[1, 2, 5, 5], [2, 5, 5]], ids=["with batch", "without"])
+def test_without_pnnx_script_the_user_s_shape_is_taken(shape: list[int], tmp_path: Path) -> None:
+    source = two_outputs(tmp_path / "source.onnx")
+    model = converted(source, tmp_path, "[1,2,5,5]f32")
+    (tmp_path / "model_ncnn.py").unlink()
+    worker = Worker()
+    told = [wire.TensorSpec("in0", "float32", shape)]
+    opened = ask(worker, wire.Open("ncnn", "cpu", model, "ncnn", inputs=told))
+    assert opened["inputs"] == [{"name": "in0", "dtype": "float32", "shape": shape}]
+    data = samples(tmp_path, *shape)
+    right = expected(source, data.reshape(2, 1, 2, 5, 5))
+    for got, wanted in zip(inferred(worker, tmp_path), right, strict=True):
+        numpy.testing.assert_allclose(got.reshape(wanted.shape), wanted, atol=1e-5)
+    assert ask(worker, wire.Bind(str(tmp_path / "in.npz"), str(tmp_path / "one.npz")))["first_ns"] > 0
+
+
 def test_batches_are_refused(tmp_path: Path) -> None:
     model = converted(two_outputs(tmp_path / "source.onnx"), tmp_path, "[1,2,5,5]f32")
     worker = Worker()

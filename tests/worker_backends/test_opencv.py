@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy
 import pytest
+from conftest import SCALAR_INPUTS, check_scalars
 
 from whichpu.worker import wire
 
@@ -51,8 +52,13 @@ def test_refusals_name_what_is_refused(asked, small, tmp_path):
     assert failure["kind"] == "refused" and "OpenCV" in failure["message"]
 
 
-def test_reads_the_outputs_of_a_file_by_itself(small):
-    from whichpu.worker.backends.opencv import onnx_outputs
+def test_scalars_keep_their_shape(asked, scalars):
+    asked.ask(wire.Open("opencv", "cpu", scalars, "onnx", inputs=SCALAR_INPUTS))
+    check_scalars(asked)
 
-    found = [(spec.name, spec.dtype, spec.shape) for spec in onnx_outputs(small.path)]
+
+def test_reads_the_outputs_of_a_file_by_itself(small):
+    from whichpu.worker.backends import onnxbytes
+
+    found = [(spec.name, spec.dtype, spec.shape) for spec in onnxbytes.outputs(small.path)]
     assert found == [("zeta", "float32", [-1, 8]), ("alpha", "float32", [-1, 64])]

@@ -207,6 +207,8 @@ def _fits_memory(path: Path, size: int) -> None:
 
 
 def _sizes(name: str, sizes: Sequence[Any], asked: Sequence[int] | None, path: Path) -> list[int]:
+    if list(sizes) == [-1] and asked is not None:  # a runtime that can't tell the number of dimensions
+        return [int(size) for size in asked]
     dynamic = [size for size in sizes if not isinstance(size, int) or size < 0]
     if asked is None:
         if not dynamic:

@@ -116,9 +116,10 @@ class Worker:
 
     def bind(self, request: wire.Bind) -> wire.Bound:
         session = self._open()
-        self.call = session.bind(_sample(_inputs(request.inputs, session), request.index))
-        first_ns = measure.first(self.call)
+        call = session.bind(_sample(_inputs(request.inputs, session), request.index))
+        first_ns = measure.first(call)
         _save(request.outputs, session.read())
+        self.call = session.steady(call)
         return wire.Bound(first_ns)
 
     def warm(self, request: wire.Warm) -> wire.Warmed:

@@ -72,6 +72,10 @@ class Session:
         """
         raise NotImplementedError
 
+    def steady(self, call: Callable[[], Any]) -> Callable[[], Any]:
+        """The call for all inferences after the first: the same, unless the first has shown that another is needed."""
+        return call
+
     def read(self) -> Arrays:
         """Copies of the outputs of the last inference, in the order of ``outputs``."""
         raise NotImplementedError

@@ -70,7 +70,7 @@ class LiteRt(Session):
 
     def bind(self, arrays: Arrays) -> Callable[[], Any]:
         for index, array in zip(self.feeds, arrays):
-            self.interpreter.set_tensor(index, numpy.ascontiguousarray(array))
+            self.interpreter.set_tensor(index, numpy.array(array, order="C"))
         self.interpreter.reset_all_variables()  # a stateful model starts each sample afresh
         beneath = getattr(self.interpreter, "_interpreter", None)
         call: Callable[[], Any] = getattr(beneath, "Invoke", self.interpreter.invoke)

@@ -134,7 +134,7 @@ def _variable(array: "numpy.ndarray[Any, Any]", dtype: str, like: Any) -> Any:
             "MNN's Python package can't fill an input of type %s; it can fill: %s" % (dtype, ", ".join(WRITES))
         )
     variable = MNN.expr.placeholder([int(size) for size in array.shape], like.data_format, like.dtype)
-    variable.write(numpy.ascontiguousarray(array, dtype=dtype))
+    variable.write(numpy.array(array, order="C", dtype=dtype))
     return variable
 
 

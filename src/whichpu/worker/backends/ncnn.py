@@ -2,7 +2,8 @@
 
 Lowest-overhead call: input ``Mat`` objects made once, blobs by index, a new ``Extractor`` for each inference (it
 caches what it computed: https://github.com/Tencent/ncnn/wiki/faq). ncnn drops the batch dimension; which axis that
-is stands in the ``X_ncnn.py`` that pnnx writes too, else it is a leading 1.
+is stands in the ``X_ncnn.py`` that pnnx writes too, else it is a leading 1. Without that file the inputs' shapes are
+unknown, their number of dimensions too (``[-1]``): the job names them in full, as ``1x3x224x224``.
 """
 
 from __future__ import annotations
@@ -218,7 +219,7 @@ def _mat(array: "numpy.ndarray[Any, Any]", batch_axis: Optional[int]) -> Any:
             raise Refused("ncnn has no batch dimension: it runs one sample, not %d at once" % array.shape[axis])
     if array.ndim > 4:
         raise Refused("ncnn holds 4 dimensions at most, the input has %d" % array.ndim)
-    return ncnn.Mat(numpy.ascontiguousarray(array)).clone()
+    return ncnn.Mat(numpy.array(array, order="C", ndmin=1)).clone()  # ncnn has no scalars
 
 
 def _effective(options: Any) -> Dict[str, str]:

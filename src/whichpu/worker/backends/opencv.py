@@ -8,14 +8,12 @@ NHWC tensors into NCHW, so the model's inputs and outputs would not be what the 
 from __future__ import annotations
 
 import importlib
-import mmap
-import pathlib
-from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
+from typing import Any, Callable, Dict, List, Optional
 
 import numpy
 
 from .. import wire
-from . import Arrays, Refused, Session, WhyNot, not_installed
+from . import Arrays, Refused, Session, WhyNot, not_installed, onnxbytes
 
 FORMATS = ("onnx",)
 OPTIONS = {"engine": "OpenCV 5 only: classic, new, ort or auto (default: auto, which tries new, then classic)"}
@@ -27,21 +25,6 @@ NOTES = {
     "ort": "ONNX Runtime inside OpenCV 5",
 }
 MOVES = ("Reshape", "Flatten", "Permute", "Split", "Slice", "Concat", "Padding", "Identity", "Crop", "Blank")
-# TensorProto.DataType of onnx.proto3; what NumPy has no name for is left out.
-ONNX_DTYPES = {
-    1: "float32",
-    2: "uint8",
-    3: "int8",
-    4: "uint16",
-    5: "int16",
-    6: "int32",
-    7: "int64",
-    9: "bool",
-    10: "float16",
-    11: "float64",
-    12: "uint32",
-    13: "uint64",
-}
 
 
 def why_not() -> Optional[WhyNot]:
@@ -83,7 +66,7 @@ class OpenCv(Session):
         net.setPreferableTarget(cv2.dnn.DNN_TARGET_CPU)
         self.inputs = list(job.inputs or [])
         # OpenCV 4 and the classic engine list outputs by the alphabet; the model's own order is in its file.
-        self.outputs = onnx_outputs(job.model)
+        self.outputs = onnxbytes.outputs(job.model)
         self.names = [spec.name for spec in self.outputs]
         missing = sorted(set(self.names) - set(net.getUnconnectedOutLayersNames()))
         if missing:
@@ -119,72 +102,6 @@ def precision_of(net: Any) -> wire.Precision:
     return wire.Precision(
         "fp32", "target DNN_TARGET_CPU, and none of %d layers has an int8 kernel" % sum(counts.values())
     )
-
-
-def onnx_outputs(path: str) -> List[wire.TensorSpec]:
-    """The graph's outputs in the file's order and with the file's types; -1 for a size that is not fixed.
-
-    Reads the few fields of onnx.proto3 it needs by itself: the ``onnx`` package is not on the board.
-    Raises :class:`Refused` for a type NumPy has no name for, ``ValueError`` or ``IndexError`` for what is no ONNX.
-    """
-    with pathlib.Path(path).open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        graph = _only(data, (0, len(data)), 7)  # ModelProto.graph
-        return [_output_spec(data, span) for number, span in _fields(data, graph) if number == 12]  # .output
-
-
-Span = Tuple[int, int]
-
-
-def _output_spec(data: mmap.mmap, value: Span) -> wire.TensorSpec:
-    """A ValueInfoProto: ``name`` 1, ``type`` 2, in it ``tensor_type`` 1 with ``elem_type`` 1 and ``shape`` 2."""
-    name = data[slice(*_only(data, value, 1))].decode("utf-8")
-    tensor = _only(data, _only(data, value, 2), 1)
-    code = _only(data, tensor, 1)[0]
-    if code not in ONNX_DTYPES:
-        raise Refused("WhichPU can't read the output %r: its type is number %d of ONNX's" % (name, code))
-    dims = [span for number, span in _fields(data, _only(data, tensor, 2)) if number == 1]
-    sizes = [_only(data, dim, 1)[0] for dim in dims]  # TensorShapeProto.Dimension.dim_value
-    return wire.TensorSpec(name, ONNX_DTYPES[code], [size or -1 for size in sizes])
-
-
-def _only(data: mmap.mmap, inside: Span, wanted: int) -> Span:
-    """The last field ``wanted`` (protobuf's rule), or an empty span: a value of 0, a text of nothing."""
-    found = (0, 0)
-    for number, span in _fields(data, inside):
-        if number == wanted:
-            found = span
-    return found
-
-
-def _fields(data: mmap.mmap, inside: Span) -> Iterator[Tuple[int, Span]]:
-    """A protobuf message's fields: number and where it lies; for an integer, the value itself comes first.
-
-    https://protobuf.dev/programming-guides/encoding/
-    """
-    at, end = inside
-    while at < end:
-        tag, at = _varint(data, at)
-        wire_type = tag & 7
-        if wire_type == 0:
-            value, at = _varint(data, at)
-            yield tag >> 3, (value, value)
-            continue
-        size = {1: 8, 5: 4}.get(wire_type)
-        if wire_type == 2:
-            size, at = _varint(data, at)
-        if size is None:
-            raise ValueError("not a protobuf message: wire type %d" % wire_type)
-        yield tag >> 3, (at, at + size)
-        at += size
-
-
-def _varint(data: mmap.mmap, at: int) -> Tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = data[at]
-        value, at, shift = value | (byte & 0x7F) << shift, at + 1, shift + 7
-        if byte < 0x80:
-            return value, at
 
 
 def _read_net(path: str, engine: Optional[str]) -> Any:
@@ -244,7 +161,7 @@ def _has_ort() -> bool:
 def _blob(array: "numpy.ndarray[Any, Any]") -> Any:
     """The array as OpenCV must see it: without the wrapper a 3-D array of few columns is an image with channels."""
     cv2 = _cv2()
-    array = numpy.ascontiguousarray(array)
+    array = numpy.ascontiguousarray(array)  # a scalar gets a dimension: OpenCV 5's classic engine takes none without
     return cv2.Mat(array) if array.ndim > 2 and hasattr(cv2, "Mat") else array
 
 

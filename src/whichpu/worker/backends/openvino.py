@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import collections
 import functools
-from typing import Any, Callable, Dict, List, Optional
+import math
+from typing import Any, Callable, Dict, List, Optional, Set
 
 import numpy
 
@@ -28,10 +29,13 @@ READ_BACK = (
     "EXECUTION_DEVICES",
 )
 NAMES = {"i4": "int4", "u4": "int4", "i8": "int8", "u8": "int8", "bf16": "bf16", "f16": "fp16", "f32": "fp32"}
-LABELS = ("int4", "int8", "bf16", "fp16", "fp32")  # as many as there are are named, in this order
+ROUNDED = "fp32 with weights rounded to fp16"
+LABELS = ("int4", "int8", "bf16", "fp16", "fp32", ROUNDED)  # as many as there are are named, in this order
 # Layer types of the runtime graph that multiply and accumulate. The others convert, move or scale:
 # a u8 conversion of an image at the input does not make the model int8.
 WEIGHTED = ("Convolution", "Deconvolution", "FullyConnected", "MatMul", "RNNSeq", "RNNCell", "LLMMLP", "QKVProjection")
+CONVERTS = ("Const", "Input", "Output", "Convert", "Reorder")
+WIDER = ("f32", "bf16")  # hints under which no layer computes in fp16
 
 
 def why_not() -> Optional[WhyNot]:
@@ -63,10 +67,11 @@ class OpenVino(Session):
         specs = [_spec(port, "input_%d" % index) for index, port in enumerate(model.inputs)]
         self.inputs = [specs[index] for index in self.order]
         self.outputs = [_spec(port, "output_%d" % index) for index, port in enumerate(model.outputs)]
+        half = _half_weights(model)
         self.compiled = core.compile_model(model, device, _settings(core, device, job))
         self.request = self.compiled.create_infer_request()
         self.effective = _effective(self.compiled)
-        self.precision = precision_of(self.compiled)
+        self.precision = precision_of(self.compiled, half)
         self.held: List[Any] = []
 
     def bind(self, arrays: Arrays) -> Callable[[], Any]:
@@ -88,32 +93,66 @@ class OpenVino(Session):
         self.held = []
 
 
-def precision_of(compiled: Any) -> wire.Precision:
-    """What the plug-in compiled each layer to. Without a runtime graph (some plug-ins): the hint it reports."""
+def precision_of(compiled: Any, half_weights: bool) -> wire.Precision:
+    """What the plug-in compiled each layer to. Without a runtime graph (some plug-ins): the hint it reports.
+
+    ``half_weights``: the file stores fp16, as OpenVINO's own ``save_model`` and ``ovc`` do unasked.
+    """
+    hint = _effective(compiled).get("INFERENCE_PRECISION_HINT", "unknown")
     try:
-        layers = [_layer(operation) for operation in compiled.get_runtime_model().get_ops()]
+        layers = [_layer(operation, hint) for operation in compiled.get_runtime_model().get_ops()]
     except Exception:  # a plug-in may not implement it
-        hint = _text(compiled.get_property("INFERENCE_PRECISION_HINT"))
-        return wire.Precision(NAMES.get(hint, hint), "INFERENCE_PRECISION_HINT as read back; there is no runtime graph")
-    weighted = collections.Counter(NAMES[kind] for layer, kind in layers if layer in WEIGHTED and kind in NAMES)
-    others = collections.Counter(
-        NAMES[kind] for layer, kind in layers if layer not in WEIGHTED + ("Const",) and kind in NAMES
-    )
-    ran = "+".join(name for name in LABELS if name in (weighted or others)) or "none"
+        ran = NAMES.get(hint, hint)
+        words = "INFERENCE_PRECISION_HINT as read back; there is no runtime graph"
+        return wire.Precision(ROUNDED if half_weights and ran == "fp32" else ran, words)
+    weighted = _kinds(layers, lambda layer: layer in WEIGHTED)
+    others = _kinds(layers, lambda layer: layer not in WEIGHTED + ("Const",))
+    words = "runtime graph: layers with weights %s; the others %s" % (_counted(weighted), _counted(others))
     if not weighted:
-        return wire.Precision(ran, "runtime graph: %s" % _counted(others))
-    return wire.Precision(
-        ran, "runtime graph: layers with weights %s; the others %s" % (_counted(weighted), _counted(others))
-    )
+        words = "runtime graph: %s" % _counted(others)
+    if half_weights:
+        words += "; the file's weights are fp16"
+    computes = weighted or _kinds(layers, lambda layer: layer not in CONVERTS) or others
+    if hint in WIDER and len(computes) > 1:
+        del computes["fp16"]  # under such a hint only a conversion is fp16
+    return wire.Precision(_label(set(computes), half_weights), words)
+
+
+def _kinds(layers: "List[tuple[str, str]]", wanted: Callable[[str], bool]) -> "collections.Counter[str]":
+    return collections.Counter(NAMES[kind] for layer, kind in layers if wanted(layer) and kind in NAMES)
+
+
+def _label(kinds: Set[str], half_weights: bool) -> str:
+    """All kinds in the order of ``LABELS``; fp32 beside rounded weights goes without saying."""
+    if half_weights and "fp32" in kinds:
+        kinds = (kinds - {"fp32"}) | {ROUNDED}
+    return "+".join(name for name in LABELS if name in kinds) or "none"
 
 
 def _counted(layers: "collections.Counter[str]") -> str:
     return ", ".join("%d %s" % (layers[name], name.upper()) for name in LABELS if layers[name]) or "none"
 
 
-def _layer(operation: Any) -> "tuple[str, str]":
+def _layer(operation: Any, hint: str) -> "tuple[str, str]":
+    """The layer's type and what it computes in: ``runtimePrecision``, unless that names only its stored weights.
+
+    A layer that is fed fp32 has ``runtimePrecision`` f16 when it reads weights stored as fp16. Under an fp16 hint
+    it may be an fp16 kernel all the same, so then the word stands.
+    """
     facts = operation.get_rt_info()
-    return facts["layerType"].astype(str), facts["runtimePrecision"].astype(str)
+    kind = facts["runtimePrecision"].astype(str)
+    if kind == "f16" and hint in WIDER:
+        fed = [port.get_element_type().get_type_name() for port in operation.inputs()[:1]]
+        kind = "f32" if fed == ["f32"] else kind
+    return facts["layerType"].astype(str), kind
+
+
+def _half_weights(model: Any) -> bool:
+    """Whether the model as read holds fp16 constants of more than one value."""
+    constants = (operation for operation in model.get_ops() if operation.get_type_name() == "Constant")
+    return any(
+        constant.get_element_type().get_type_name() == "f16" and math.prod(constant.shape) > 1 for constant in constants
+    )
 
 
 def _core() -> Any:
