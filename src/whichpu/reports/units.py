@@ -19,11 +19,11 @@ TIMES = (Unit("ns", 1.0), Unit("µs", 1e3), Unit("ms", 1e6), Unit("s", 1e9))
 
 
 def time_unit(values_ns: Iterable[float | None]) -> Unit:
-    """The one unit for a column of times: the largest in which the smallest value is still at least 0.1."""
+    """The one unit for a column of times: the largest in which the smallest value is still at least 0.2."""
     known = [value for value in values_ns if value]
     if not known:
         return TIMES[1]
-    fitting = [unit for unit in TIMES if min(known) >= 0.1 * unit.size]
+    fitting = [unit for unit in TIMES if min(known) >= 0.2 * unit.size]
     return fitting[-1] if fitting else TIMES[0]
 
 
