@@ -27,6 +27,7 @@ app = typer.Typer(
     help="Measure a trained model on every runtime and processing unit within reach, and say which to ship on.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # plain help answers in a third of the time
 )
 TARGETS = ("all", "onnxruntime:cpu", "openvino:cpu", "openvino:cpu,precision=default", "opencv:cpu", "torch:cpu",
            "litert:cpu", "ncnn:cpu", "mnn:cpu", "null:cpu")  # fmt: skip
