@@ -242,8 +242,10 @@ def guarded(arguments: list[str]) -> int:
         return EXIT_USER
     except TyperException as problem:
         named = [name for name in arguments[:1] if name in COMMANDS]
-        if problem.format_message():  # else the help was asked for, and given
+        if arguments:
             _say(UserError(problem.format_message(), " ".join(["whichpu", *named, "--help"])))
+        else:
+            typer.echo(problem.format_message())  # no command: the message is the help
         return EXIT_USER
     except typer.Abort as stop:  # Typer takes any EOFError for the end of the user's input
         return _bug(arguments) if isinstance(stop.__cause__, EOFError) else EXIT_INTERRUPTED
