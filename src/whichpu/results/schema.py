@@ -99,11 +99,16 @@ class Difference(msgspec.Struct, kw_only=True, frozen=True):
 
 
 class Doubt(msgspec.Struct, kw_only=True, frozen=True):
-    """A reason to trust a figure less: its kind, the facts, and what to try."""
+    """A reason to trust a figure less: its kind, the facts in words and as data, and what to try.
+
+    ``touches`` names the figure that is doubted: ``latency`` (all of them), ``p99``, ``first``, ``outputs``, ...
+    """
 
     kind: str
     says: str
     advice: str | None = None
+    touches: str = "latency"
+    facts: dict[str, float | int | str] = {}
 
 
 class Block(msgspec.Struct, kw_only=True, frozen=True):
