@@ -11,7 +11,7 @@ from typing import IO, Any, Callable, Dict, List, Optional
 
 import numpy
 
-from . import machine, measure, wire
+from . import conditions, machine, measure, wire
 from .backends import BACKENDS, Arrays, Refused, Session, load
 
 OUT_OF_MEMORY = ("bad_alloc", "bad allocation", "Failed to allocate memory")
@@ -78,6 +78,7 @@ class Worker:
             wire.Warm: self.warm,
             wire.Measure: lambda request: measure.block(self._bound(), request),
             wire.Infer: self.infer,
+            wire.LookNow: conditions.look,
             wire.Close: self.close,
         }
 

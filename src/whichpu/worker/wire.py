@@ -109,6 +109,44 @@ class Infer:
 
 
 @dataclass
+class LookNow:
+    """How does the machine stand now? ``cpus`` are those that matter (none: all that this process may use).
+
+    CPU time of ``pids`` counts as ours. ``commands`` lets board tools be started (``vcgencmd``, ``nvpmodel``) where
+    no file tells; ``surroundings`` asks for what does not change while measuring.
+    """
+
+    cpus: List[int] = field(default_factory=list)
+    pids: List[int] = field(default_factory=list)
+    root: str = "/"
+    commands: bool = False
+    surroundings: bool = False
+
+
+@dataclass
+class LoadTest:
+    """One test by MLCommons' LoadGen on the model that is open, on ``streams`` sessions of it.
+
+    ``logs`` is the folder that LoadGen writes to. ``inputs`` is a file as in :class:`Bind`; its sample 0 is bound, and
+    one call on it answers ``batch`` of LoadGen's samples. ``rate_per_s`` is the rate offered in Server, and the
+    expected one (samples in Offline, else queries) by which LoadGen decides how much it prepares.
+    """
+
+    scenario: str
+    logs: str
+    inputs: str
+    rate_per_s: float
+    duration_ms: int
+    least_queries: int
+    seed: int
+    percentile: float = 0.99
+    bound_ns: int = 0
+    samples_per_query: int = 1
+    batch: int = 1
+    streams: int = 1
+
+
+@dataclass
 class Close:
     """Release the model."""
 
@@ -120,6 +158,8 @@ REQUESTS: Dict[str, Type[Any]] = {
     "warm": Warm,
     "measure": Measure,
     "infer": Infer,
+    "look": LookNow,
+    "load-test": LoadTest,
     "close": Close,
 }
 
@@ -252,6 +292,114 @@ class Inferred:
 
     samples: int
     wall_ns: int
+
+
+@dataclass
+class CpuClock:
+    """One CPU's clock in MHz: now, the limit set in software, the hardware's highest and lowest; and its governor."""
+
+    cpu: int
+    mhz: Optional[float] = None
+    limit_mhz: Optional[float] = None
+    hardware_mhz: Optional[float] = None
+    least_mhz: Optional[float] = None
+    governor: Optional[str] = None
+
+
+@dataclass
+class Ticks:
+    """Time of some CPUs since boot in seconds: busy (user, system, interrupts), idle, waiting for disks, and stolen
+    by the hypervisor."""
+
+    busy_s: float
+    idle_s: float
+    iowait_s: float
+    steal_s: Optional[float]
+
+
+@dataclass
+class Zone:
+    """One temperature; ``trip_c`` is where the machine begins to slow down or stop, where it tells."""
+
+    name: str
+    celsius: float
+    trip_c: Optional[float] = None
+
+
+@dataclass
+class PowerMode:
+    """A Jetson's power mode; ``modes`` are all that the board has, by their number."""
+
+    number: int
+    name: Optional[str]
+    modes: Dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Surroundings:
+    """What else makes a machine noisy and does not change while measuring. What could not be read is ``None``."""
+
+    siblings: Optional[List[List[int]]] = None
+    isolated: Optional[List[int]] = None
+    clock_source: Optional[str] = None
+    clock_sources: Optional[List[str]] = None
+    quota_cpus: Optional[float] = None
+    quota_throttled: Optional[int] = None
+    swap_used_bytes: Optional[int] = None
+    on_mains: Optional[bool] = None
+    battery: Optional[bool] = None
+    hypervisor: Optional[str] = None
+    interrupts_balanced: Optional[bool] = None
+
+
+@dataclass
+class Look:
+    """The machine at one instant (``at_ns``, CLOCK_MONOTONIC). What could not be read is ``None``, never zero.
+
+    ``clock_from`` is ``cpufreq``, or ``cpuinfo`` where only /proc/cpuinfo tells (on a virtual machine a nominal
+    value). ``throttles`` count since boot, by who throttled; ``flags`` are a Raspberry Pi's ``get_throttled`` bits.
+    ``cpus`` holds the time of the CPUs that matter, ``machine`` of all; ``own_s`` CPU seconds of each of our
+    processes. ``pressure_s`` is how long some task waited for a CPU, since boot (PSI).
+    """
+
+    at_ns: int
+    took_ns: int
+    clocks: List[CpuClock]
+    clock_from: Optional[str]
+    governors_offered: Optional[List[str]]
+    boost: Optional[bool]
+    zones: Optional[List[Zone]]
+    throttles: Optional[Dict[str, int]]
+    flags: Optional[int]
+    power_mode: Optional[PowerMode]
+    cpus: Optional[Ticks]
+    machine: Optional[Ticks]
+    own_s: Dict[str, float]
+    load_1min: Optional[float]
+    runnable: Optional[int]
+    switches: Optional[int]
+    pressure_s: Optional[float]
+    surroundings: Optional[Surroundings] = None
+
+
+@dataclass
+class LoadTested:
+    """What LoadGen says of one test, read from its logs: its verdict, its reasons, its figures.
+
+    ``latency_ns`` has ``min``, ``mean``, ``p50`` to ``p99.9`` and ``max``: of queries in MultiStream, else of samples.
+    ``throughput_per_s`` are samples. ``settings`` are those that LoadGen calls effective. ``wall_ns`` is the whole test.
+    """
+
+    valid: bool
+    reasons: List[str]
+    queries: int
+    samples: int
+    wall_ns: int
+    throughput_per_s: Optional[float]
+    latency_ns: Dict[str, float]
+    over_bound: Optional[int]
+    loadgen: str
+    settings: Dict[str, str]
 
 
 @dataclass
