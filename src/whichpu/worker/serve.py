@@ -11,8 +11,8 @@ from typing import IO, Any, Callable, Dict, List, Optional
 
 import numpy
 
-from . import conditions, machine, measure, wire
-from .backends import BACKENDS, Arrays, Refused, Session, load
+from . import conditions, machine, measure, scenarios, wire
+from .backends import BACKENDS, Arrays, Refused, Session, load, load_native
 
 OUT_OF_MEMORY = ("bad_alloc", "bad allocation", "Failed to allocate memory")
 """How C++ runtimes say it."""
@@ -71,6 +71,8 @@ class Worker:
     def __init__(self) -> None:
         self.session: Optional[Session] = None
         self.call: Optional[Callable[[], Any]] = None
+        self.job: Optional[wire.Open] = None
+        self.streams: Optional[scenarios.Streams] = None
         self.handlers: Dict[type, Callable[[Any], Any]] = {
             wire.Describe: describe,
             wire.Open: self.open,
@@ -79,6 +81,7 @@ class Worker:
             wire.Measure: lambda request: measure.block(self._bound(), request),
             wire.Infer: self.infer,
             wire.LookNow: conditions.look,
+            wire.LoadTest: self.load_test,
             wire.Close: self.close,
         }
 
@@ -101,11 +104,11 @@ class Worker:
         began = time.perf_counter_ns()
         versions = backend.versions()  # imports the runtime: not part of the load time
         imported = time.perf_counter_ns()
-        session: Session = backend.open(job)
+        session = open_session(job)
         loaded = time.perf_counter_ns()
-        self.session = session
+        self.session, self.job = session, job
         return wire.Opened(
-            load_ns=loaded - imported,
+            load_ns=loaded - imported if session.load_ns is None else session.load_ns,
             import_ns=imported - began,
             inputs=session.inputs,
             outputs=session.outputs,
@@ -144,7 +147,21 @@ class Worker:
         _save_samples(request.outputs, collected)
         return wire.Inferred(samples, wall_ns)
 
+    def load_test(self, request: wire.LoadTest) -> wire.LoadTested:
+        if request.streams == 1 and request.scenario in scenarios.ONE_AT_A_TIME:
+            return scenarios.run(request, scenarios.Alone(self._bound(), request.batch))
+        if self.streams is None:
+            scenarios.loadgen()  # its absence is known before sessions are opened
+            inputs, job = _sample(_inputs(request.inputs, self._open()), 0), self.job
+            self.close(wire.Close())  # the streams open sessions of their own, each in its thread
+            assert job is not None
+            self.streams = scenarios.Streams(scenarios.opener(job, inputs), request.streams, request.batch)
+        return scenarios.run(request, self.streams)
+
     def close(self, request: wire.Close) -> wire.Closed:
+        if self.streams is not None:
+            self.streams.close()
+            self.streams = None
         if self.session is not None:
             self.session.close()
         self.session = self.call = None
@@ -179,10 +196,28 @@ def describe(request: wire.Describe) -> wire.Description:
     try:
         found.versions, found.offers = backend.versions(), backend.offers()
         found.usable = True
+        found.native, found.native_why_not = _native(request.backend)
     except Exception as problem:
         found.why_not = "installed, but it does not start: %s: %s" % (type(problem).__name__, problem)
         found.remedy = "install it again in an environment of its own, and name that with python="
     return found
+
+
+def open_session(job: wire.Open) -> Session:
+    """The model, opened for the loop that was asked for; for the Python loop, with the reason, where that fails."""
+    why_not = None
+    if job.loop == "native":
+        try:
+            native: Session = load_native(job.backend).open(job)
+            return native
+        except Exception as problem:
+            why_not = str(problem) or type(problem).__name__
+    began = time.perf_counter_ns()
+    session: Session = load(job.backend).open(job)
+    if why_not is not None:
+        session.load_ns = time.perf_counter_ns() - began
+        session.effective["loop"] = "python, because %s" % why_not
+    return session
 
 
 def failure_of(problem: BaseException) -> wire.Failure:
@@ -200,6 +235,15 @@ def failure_of(problem: BaseException) -> wire.Failure:
         traceback="".join(traceback.format_exception(type(problem), problem, problem.__traceback__)),
         remedy=getattr(problem, "remedy", REMEDIES.get(kind)),
     )
+
+
+def _native(backend: str) -> "tuple[List[str], Optional[str]]":
+    """Devices that the native loop can run, and for none the reason."""
+    try:
+        devices: List[str] = load_native(backend).devices()
+        return devices, None
+    except Exception as problem:
+        return [], str(problem) or type(problem).__name__
 
 
 def _check_options(job: wire.Open, known: Dict[str, str]) -> None:

@@ -47,7 +47,8 @@ class Open:
     """Load a model. ``inputs`` are what the host knows of them (``None``: ask the runtime).
 
     ``precision`` is ``fp32`` (every backend must then really run fp32) or ``default``
-    (whatever the runtime does for a user who asks for nothing).
+    (whatever the runtime does for a user who asks for nothing). ``loop`` is ``python`` or ``native``; where the native
+    one can't run, the Python one does, and ``effective`` says why.
     """
 
     backend: str
@@ -58,6 +59,7 @@ class Open:
     threads: int = 1
     options: Dict[str, str] = field(default_factory=dict)
     inputs: Optional[List[TensorSpec]] = None
+    loop: str = "python"
 
 
 @dataclass
@@ -209,7 +211,10 @@ class Offer:
 
 @dataclass
 class Description:
-    """A backend as found here. ``formats`` are model formats it takes, best first (``*``: any)."""
+    """A backend as found here. ``formats`` are model formats it takes, best first (``*``: any).
+
+    ``native`` are the devices that the native loop can run here; for none, ``native_why_not`` says why.
+    """
 
     backend: str
     usable: bool
@@ -219,6 +224,8 @@ class Description:
     options: Dict[str, str]
     versions: Dict[str, str] = field(default_factory=dict)
     offers: List[Offer] = field(default_factory=list)
+    native: List[str] = field(default_factory=list)
+    native_why_not: Optional[str] = None
 
 
 AS_IN_THE_GRAPH = "as in the graph"
@@ -387,7 +394,7 @@ class LoadTested:
     """What LoadGen says of one test, read from its logs: its verdict, its reasons, its figures.
 
     ``latency_ns`` has ``min``, ``mean``, ``p50`` to ``p99.9`` and ``max``: of queries in MultiStream, else of samples.
-    ``throughput_per_s`` are samples. ``settings`` are those that LoadGen calls effective. ``wall_ns`` is the whole test.
+    ``throughput_per_s`` counts samples. ``settings`` are LoadGen's effective ones. ``wall_ns`` is the whole test.
     """
 
     valid: bool
