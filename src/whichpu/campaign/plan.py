@@ -25,6 +25,8 @@ from whichpu.tasks import load as load_task
 from whichpu.worker import wire
 
 YARDSTICK = "null"
+BASELINE = " (baseline)"
+"""What stands behind the name of a contender that another one is held against."""
 
 
 AGAIN = ("hung", "crashed", "out-of-memory")
@@ -56,6 +58,7 @@ class Plan(msgspec.Struct, kw_only=True):
     model: Model
     random: bool = False
     onnx: Path | None = None
+    root: str = "/"
 
 
 class Wishes(msgspec.Struct, kw_only=True, frozen=True):
@@ -73,27 +76,32 @@ class Wishes(msgspec.Struct, kw_only=True, frozen=True):
     cpus: tuple[int, ...] = ()
     seed: int | None = None
     timeout_s: float = 120.0
+    root: str = "/"
+    """Where the watcher finds /proc and /sys; a test passes a small tree."""
+    against_python: str | None = None
 
 
-def make(model: Model, wishes: Wishes, watch: Watch) -> Plan:
-    """Find contenders, convert what must be converted, prepare the data. Raises :class:`UserError`."""
+def make(model: Model, wishes: Wishes, watch: Watch, against: Model | None = None) -> Plan:
+    """Find contenders, convert what must be converted, prepare the data. Raises :class:`UserError`.
+
+    With ``against`` (the old model) or ``wishes.against_python`` (the old runtimes) each contender gets a second one
+    that it is held against.
+    """
     watch.phase("looking at the runtimes")
     hello, found = describe(wishes)
     task = load_task(wishes.data, model.name) if wishes.data is not None and wishes.data.suffix == ".toml" else None
     settings = _settings(wishes)
-    specs = model.inputs
-    if specs is None:
-        told = [(spec.name, spec.dtype, spec.shape) for spec in _ask_runtime(model, found, wishes)]
-        specs = concrete(told, model.shapes, model.path)
+    specs = _specs(model, found, wishes)
     contenders = _contenders(found, model, specs, settings, watch)
+    if against is not None or wishes.against_python is not None:
+        contenders += _baselines(contenders, found, against or model, model, specs, wishes, settings, watch)
     results = [contender.result for contender in contenders]
     return Plan(
         campaign=Campaign(
             whichpu=__version__,
             created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-            model=ModelInfo(
-                name=model.name, sha256=_main(model).sha256, inputs=specs, forms=list(model.forms.values())
-            ),
+            model=_info(model, specs),
+            other_models=[_info(against, specs)] if against is not None and not _same(against, model) else [],
             machine=hello.machine,
             settings=settings,
             task=task.info if task else None,
@@ -106,6 +114,7 @@ def make(model: Model, wishes: Wishes, watch: Watch) -> Plan:
         model=model,
         random=wishes.data is None,
         onnx=_laid_out(model, "onnx") if "onnx" in model.paths else None,
+        root=wishes.root,
     )
 
 
@@ -114,6 +123,7 @@ def resume(plan: Plan, before: Campaign, wishes: Wishes) -> None:
     now = plan.campaign
     for what, then, new in (
         ("the model's bytes", before.model.sha256, now.model.sha256),
+        ("the old model", [it.sha256 for it in before.other_models], [it.sha256 for it in now.other_models]),
         ("the machine", before.machine.hostname, now.machine.hostname),
         ("the CPU", before.machine.cpu_model, now.machine.cpu_model),
         ("the number of threads", before.settings.threads, now.settings.threads),
@@ -130,6 +140,7 @@ def resume(plan: Plan, before: Campaign, wishes: Wishes) -> None:
                 "give the same command, or measure anew into another file",
             )
     now.created, now.reference, now.results = before.created, before.reference, before.results
+    now.watched = before.watched
     now.settings = msgspec.structs.replace(now.settings, seed=before.settings.seed)
     for contender in plan.contenders:
         contender.result = next(result for result in now.results if result.name == contender.result.name)
@@ -321,6 +332,61 @@ def _contender(entry: Found, model: Model, specs: list[wire.TensorSpec], setting
     return contender
 
 
+def _baselines(
+    contenders: list[Contender],
+    found: list[Found],
+    old: Model,
+    model: Model,
+    specs: list[wire.TensorSpec],
+    wishes: Wishes,
+    settings: Settings,
+    watch: Watch,
+) -> list[Contender]:
+    """For each contender the one that it is held against: the old model, or the same in the old interpreter."""
+    held = [contender.result for contender in contenders if not contender.result.yardstick]
+    held = held or [contender.result for contender in contenders]
+    named = {result.name: result for result in held}
+    entries = [entry for entry in found if entry.name in named]
+    entries = _in_python(wishes.against_python, entries, wishes.timeout_s)
+    theirs = _specs(old, entries, wishes)
+    if theirs != specs:
+        raise UserError(
+            f"{model.path.name} takes {_told(specs)}, but {old.path.name} takes {_told(theirs)}:"
+            " they can't be fed the same samples",
+            "compare models of the same inputs (--shape gives sizes to dynamic ones)",
+        )
+    olds = _contenders(entries, old, specs, settings, watch)
+    for baseline in olds:
+        new = named[baseline.result.name]
+        new.baseline = baseline.result.name = new.name + BASELINE
+        baseline.result.model_sha256 = None if _same(old, model) else _main(old).sha256
+    return olds
+
+
+def _in_python(python: str | None, found: list[Found], timeout_s: float) -> list[Found]:
+    """The same targets in another interpreter. Raises :class:`UserError` when there is none."""
+    if python is None:
+        return found
+    path = interpreter(python)
+    descriptions = describe_all(list({(entry.target.backend, path): None for entry in found}), timeout_s)
+    return [
+        msgspec.structs.replace(
+            entry,
+            target=msgspec.structs.replace(entry.target, python=path),
+            description=descriptions[entry.target.backend, path],
+        )
+        for entry in found
+    ]
+
+
+def _same(one: Model, other: Model) -> bool:
+    return _main(one).sha256 == _main(other).sha256
+
+
+def _told(specs: list[wire.TensorSpec]) -> str:
+    return ", ".join(f"{spec.name} ({spec.dtype} {'x'.join(map(str, spec.shape)) or 'scalar'})" for spec in specs)
+
+
 def _converter_doubts(form: Form) -> list[Doubt]:
     """One doubt for all the parts of the model that the converter says it left out."""
     if not form.warnings:
@@ -382,6 +448,17 @@ def _converted(format: str, target: Target, model: Model, specs: list[wire.Tenso
 
 
 # ---------------------------------------------------------------- model and data
+
+
+def _specs(model: Model, found: list[Found], wishes: Wishes) -> list[wire.TensorSpec]:
+    if model.inputs is not None:
+        return model.inputs
+    told = [(spec.name, spec.dtype, spec.shape) for spec in _ask_runtime(model, found, wishes)]
+    return concrete(told, model.shapes, model.path)
+
+
+def _info(model: Model, specs: list[wire.TensorSpec]) -> ModelInfo:
+    return ModelInfo(name=model.name, sha256=_main(model).sha256, inputs=specs, forms=list(model.forms.values()))
 
 
 def _ask_runtime(model: Model, found: list[Found], wishes: Wishes) -> list[wire.TensorSpec]:

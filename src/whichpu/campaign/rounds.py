@@ -12,6 +12,7 @@ import numpy as np
 import psutil
 
 from whichpu.campaign.check import Check
+from whichpu.campaign.lookout import Lookout
 from whichpu.campaign.plan import Contender, Plan
 from whichpu.campaign.watch import Watch
 from whichpu.results.column import pack
@@ -69,7 +70,9 @@ class Seat:
         return self.reading
 
 
-def run_round(plan: Plan, active: Sequence[Contender], number: int, check: Check, watch: Watch) -> list[Seat]:
+def run_round(
+    plan: Plan, active: Sequence[Contender], number: int, check: Check, watch: Watch, lookout: Lookout
+) -> list[Seat]:
     """Run one round; the seats come back with their readings. A later Ctrl-C ends every worker."""
     random = np.random.default_rng([plan.campaign.settings.seed, number])
     order = [active[index] for index in random.permutation(len(active))]
@@ -81,19 +84,26 @@ def run_round(plan: Plan, active: Sequence[Contender], number: int, check: Check
         inputs = Path(folder) / "inputs.npz"
         check.save_inputs(inputs)
         for sitting in sittings:
-            seats += _sit(plan, [Seat(contender, number) for contender in sitting], inputs, random, check, watch)
+            sat = [Seat(contender, number) for contender in sitting]
+            seats += _sit(plan, sat, inputs, random, check, watch, lookout)
     return seats
 
 
 def _sit(
-    plan: Plan, seats: list[Seat], inputs: Path, random: np.random.Generator, check: Check, watch: Watch
+    plan: Plan,
+    seats: list[Seat],
+    inputs: Path,
+    random: np.random.Generator,
+    check: Check,
+    watch: Watch,
+    lookout: Lookout,
 ) -> list[Seat]:
     settings = plan.campaign.settings
     try:
         for index, seat in enumerate(seats):
             watch.step(seat.reading.round, seat.name, "loads", 0.5 * index / len(seats))
             _prepare(seat, plan, inputs, check)
-        _measure(seats, settings, random, watch)
+        _measure(seats, settings, random, watch, lookout)
         for seat in seats:
             if seat.link is not None and seat.reading.round == 0 and not seat.contender.result.yardstick:
                 watch.step(0, seat.name, "outputs are checked", 1.0)
@@ -157,11 +167,16 @@ def _plan_blocks(seat: Seat, settings: Settings) -> None:
         seat.measure.least_count = int(max(3, min(seat.measure.least_count, share_ns // seat.latency_ns)))
 
 
-def _measure(seats: list[Seat], settings: Settings, random: np.random.Generator, watch: Watch) -> None:
-    position = 0
+def _measure(
+    seats: list[Seat], settings: Settings, random: np.random.Generator, watch: Watch, lookout: Lookout
+) -> None:
+    """Blocks in random order; after each turn, while all are frozen, a look at the machine."""
+    number, position = seats[0].reading.round, 0
     for seat in seats:
         seat.turns = _spread(seat.blocks_planned, settings.blocks, float(random.random()))
+    lookout.begin(number, _pids(seats))
     for turn in range(settings.blocks):
+        before = position
         for index in random.permutation(len(seats)):
             seat = seats[index]
             if seat.link is None or turn not in seat.turns:
@@ -170,6 +185,12 @@ def _measure(seats: list[Seat], settings: Settings, random: np.random.Generator,
             with seat.attempt():
                 _block(seat, position, settings)
             position += 1
+        if position > before:
+            lookout.look(number, turn + 1, _pids(seats))
+
+
+def _pids(seats: list[Seat]) -> list[int]:
+    return [seat.link.pid for seat in seats if seat.link is not None]
 
 
 def _spread(planned: int, turns: int, offset: float) -> set[int]:

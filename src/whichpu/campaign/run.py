@@ -9,6 +9,7 @@ import numpy as np
 
 from whichpu.campaign import stop
 from whichpu.campaign.check import Check
+from whichpu.campaign.lookout import Lookout
 from whichpu.campaign.plan import Contender, Plan
 from whichpu.campaign.rounds import Seat, run_round
 from whichpu.campaign.watch import Watch
@@ -27,13 +28,14 @@ def run(plan: Plan, path: Path | None, watch: Watch) -> Campaign:
         store.save(campaign, path)  # a place that can't be written is known before an hour of measuring
     watch.phase("computing the reference's outputs")
     check = Check(plan)
-    while active := _active(plan):
-        number = 1 + max((reading.round for result in campaign.results for reading in result.readings), default=-1)
-        for seat in run_round(plan, active, number, check, watch):
-            _enter(seat, plan)
-        if path is not None:
-            store.save(campaign, path)
-        watch.round_done(campaign, len(_active(plan)))
+    with Lookout(campaign, plan.root) as lookout:
+        while active := _active(plan):
+            number = 1 + max((reading.round for result in campaign.results for reading in result.readings), default=-1)
+            for seat in run_round(plan, active, number, check, watch, lookout):
+                _enter(seat, plan)
+            if path is not None:
+                store.save(campaign, path)
+            watch.round_done(campaign, len(_active(plan)))
     campaign.finished = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     if path is not None:
         store.save(campaign, path)

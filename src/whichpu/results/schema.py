@@ -145,7 +145,11 @@ class Reading(msgspec.Struct, kw_only=True):
 
 
 class Result(msgspec.Struct, kw_only=True):
-    """One contender: its target, what really ran, and all its readings; or the reason why there are none."""
+    """One contender: its target, what really ran, and all its readings; or the reason why there are none.
+
+    ``baseline`` names the contender that this one is held against; ``None``: the fastest. ``model_sha256`` is the
+    model's hash where that is one of the campaign's ``other_models``.
+    """
 
     name: str
     target: str
@@ -165,11 +169,71 @@ class Result(msgspec.Struct, kw_only=True):
     versions: dict[str, str] = {}
     effective: dict[str, str] = {}
     python: str | None = None
+    model_sha256: str | None = None
+    baseline: str | None = None
     took_turns: bool = False
     difference: Difference | None = None
     score: float | None = None
     doubts: list[Doubt] = []
     readings: list[Reading] = []
+
+
+class Look(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
+    """The machine between two blocks, and what it did since the look before in the same round.
+
+    ``turn`` is 0 before the first block, and n after every contender's n-th. Clocks (MHz; lowest, median and highest)
+    and times are those of the CPUs that may be measured; times are CPU seconds within ``span_s``: ``busy_s`` of
+    everybody, ``own_s`` of our own processes, ``steal_s`` taken by the hypervisor. ``zone`` is the hottest one, and
+    ``headroom_c`` the least distance to a trip point, in ``nearest``. ``pressure`` is the share of time in which some
+    task waited for a CPU. ``throttles`` counts the hardware's own slowing down, by who did it.
+    """
+
+    round: int
+    turn: int
+    at_ns: int
+    clock_mhz: tuple[float, float, float] | None = None
+    zone: str | None = None
+    temperature_c: float | None = None
+    nearest: str | None = None
+    headroom_c: float | None = None
+    load_1min: float | None = None
+    runnable: int | None = None
+    span_s: float | None = None
+    busy_s: float | None = None
+    own_s: float | None = None
+    iowait_s: float | None = None
+    steal_s: float | None = None
+    pressure: float | None = None
+    switches: int | None = None
+    throttles: dict[str, int] = {}
+
+
+class MachineState(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
+    """What rarely changes, from this round and turn on. ``limit_mhz`` and ``hardware_mhz`` are those of the CPU whose
+    clock is capped most; ``flags`` are a Raspberry Pi's ``get_throttled`` bits, ``power_mode`` is a Jetson's."""
+
+    round: int
+    turn: int
+    governors: list[str] = []
+    governors_offered: list[str] = []
+    clock_from: str | None = None
+    limit_mhz: float | None = None
+    hardware_mhz: float | None = None
+    boost: bool | None = None
+    power_mode: str | None = None
+    power_modes: dict[str, str] = {}
+    flags: int | None = None
+
+
+class Watched(msgspec.Struct, kw_only=True):
+    """The machine while the campaign was measured. ``cpus`` counts the CPUs that may be measured; ``missing`` says why
+    something was not seen; ``look_ns`` is what the longest look took, between blocks."""
+
+    cpus: int = 0
+    looks: list[Look] = []
+    states: list[MachineState] = []
+    missing: dict[str, str] = {}
+    look_ns: int | None = None
 
 
 class Campaign(msgspec.Struct, kw_only=True):
@@ -179,7 +243,9 @@ class Campaign(msgspec.Struct, kw_only=True):
     whichpu: str
     created: str
     model: ModelInfo
+    other_models: list[ModelInfo] = []
     machine: Machine
+    watched: Watched | None = None
     settings: Settings
     task: TaskInfo | None = None
     reference: Reference | None = None

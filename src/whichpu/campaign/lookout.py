@@ -1,0 +1,175 @@
+"""The machine watched between blocks, by a worker of its own that never runs during one."""
+
+from __future__ import annotations
+
+import os
+import statistics
+from collections.abc import Sequence
+
+from whichpu.results.schema import Campaign, Look, MachineState, Watched
+from whichpu.targets import local
+from whichpu.targets.link import Link, WorkerTrouble
+from whichpu.worker import wire
+
+PATIENCE_S = 5.0
+"""A look takes a millisecond."""
+
+REASONS = {
+    "clock": "the clock is not readable: no cpufreq here, as on most virtual machines",
+    "temperature": "no temperature sensor is readable",
+    "throttling": "this machine tells no throttle events",
+    "load": "/proc/stat is not readable",
+    "steal": "the kernel counts no stolen time",
+    "pressure": "/proc/pressure/cpu is not readable",
+}
+"""Why something was not seen."""
+
+
+class Lookout:
+    """Looks at the machine when told to, which is only between blocks; its troubles are missing facts, no more.
+
+    Its worker blocks on its pipe meanwhile, and stays off the measured CPUs where --cpus leaves others.
+    """
+
+    def __init__(self, campaign: Campaign, root: str = "/") -> None:
+        self.watched = campaign.watched = campaign.watched or Watched()
+        self.measured = list(campaign.settings.cpus)
+        self.root = root
+        self.last: wire.Look | None = None
+        self.link: Link | None = None
+        try:
+            self.link = local.start(cpus=_others(self.measured), timeout_s=PATIENCE_S * 4, where="the watcher")
+        except WorkerTrouble as trouble:
+            self._failed(trouble)
+
+    def begin(self, round_number: int, pids: Sequence[int]) -> None:
+        """Look before the first block; ``pids`` are the workers."""
+        self.last = None
+        self.look(round_number, 0, pids)
+
+    def look(self, round_number: int, turn: int, pids: Sequence[int]) -> None:
+        """Look after a turn, while all workers are frozen."""
+        if self.link is None:
+            return
+        ours = [*pids] if self.measured else [*pids, os.getpid(), self.link.pid]
+        edge = self.last is None
+        request = wire.LookNow(cpus=self.measured, pids=ours, root=self.root, commands=edge)
+        try:
+            now = self.link.ask(request, wire.Look, PATIENCE_S)
+        except WorkerTrouble as trouble:
+            self._failed(trouble)
+            return
+        watched, state = self.watched, state_of(now, round_number, turn, self.watched.states)
+        if state is not None:
+            watched.states.append(state)
+        watched.looks.append(condensed(self.last, now, round_number, turn))
+        watched.cpus = len(now.clocks)
+        watched.look_ns = max(watched.look_ns or 0, now.took_ns)
+        watched.missing.update({what: REASONS[what] for what in _unseen(now)})
+        self.last = now
+
+    def close(self) -> None:
+        """End the watcher."""
+        if self.link is not None:
+            self.link.close()
+            self.link = None
+
+    def __enter__(self) -> Lookout:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _failed(self, trouble: WorkerTrouble) -> None:
+        self.watched.missing["watcher"] = f"the machine was not watched: {str(trouble).strip().splitlines()[0]}"
+        self.close()
+
+
+def condensed(before: wire.Look | None, now: wire.Look, round_number: int, turn: int) -> Look:
+    """A look as it is stored: now, and since ``before`` where there is one in this round."""
+    mhz = [clock.mhz for clock in now.clocks if clock.mhz is not None] if now.clock_from == "cpufreq" else []
+    hottest = max(now.zones or [], key=lambda zone: zone.celsius, default=None)
+    rooms = [(zone.trip_c - zone.celsius, zone.name) for zone in now.zones or [] if zone.trip_c is not None]
+    headroom_c, nearest = min(rooms, default=(None, None))
+    look = {
+        "clock_mhz": (min(mhz), round(statistics.median(mhz), 1), max(mhz)) if mhz else None,
+        "zone": hottest.name if hottest else None,
+        "temperature_c": round(hottest.celsius, 1) if hottest else None,
+        "nearest": nearest,
+        "headroom_c": None if headroom_c is None else round(headroom_c, 1),
+        "load_1min": now.load_1min,
+        "runnable": now.runnable,
+    }
+    return Look(round=round_number, turn=turn, at_ns=now.at_ns, **(look | _since(before, now)))  # type: ignore[arg-type]
+
+
+def _since(before: wire.Look | None, now: wire.Look) -> dict[str, object]:
+    if before is None or now.at_ns <= before.at_ns:
+        return {}
+    span_s = (now.at_ns - before.at_ns) / 1e9
+    spent: dict[str, object] = {"span_s": round(span_s, 4)}
+    if before.cpus is not None and now.cpus is not None:
+        spent["busy_s"] = round(now.cpus.busy_s - before.cpus.busy_s, 2)
+        spent["iowait_s"] = round(now.cpus.iowait_s - before.cpus.iowait_s, 2)
+        shared = now.own_s.keys() & before.own_s.keys()
+        spent["own_s"] = round(sum(now.own_s[pid] - before.own_s[pid] for pid in shared), 2)
+        if before.cpus.steal_s is not None and now.cpus.steal_s is not None:
+            spent["steal_s"] = round(now.cpus.steal_s - before.cpus.steal_s, 2)
+    if before.pressure_s is not None and now.pressure_s is not None:
+        spent["pressure"] = round((now.pressure_s - before.pressure_s) / span_s, 3)
+    if before.switches is not None and now.switches is not None:
+        spent["switches"] = now.switches - before.switches
+    if before.throttles is not None and now.throttles is not None:
+        moved = {who: count - before.throttles.get(who, 0) for who, count in now.throttles.items()}
+        spent["throttles"] = {who: count for who, count in moved.items() if count > 0}
+    return spent
+
+
+def state_of(now: wire.Look, round_number: int, turn: int, before: Sequence[MachineState]) -> MachineState | None:
+    """What rarely changes, where it differs from the state before."""
+    capped = [
+        (clock.limit_mhz / clock.hardware_mhz, clock.limit_mhz, clock.hardware_mhz)
+        for clock in now.clocks
+        if clock.limit_mhz and clock.hardware_mhz
+    ]
+    _, limit_mhz, hardware_mhz = min(capped, default=(None, None, None))
+    last, mode = (before[-1] if before else None), now.power_mode
+    state = MachineState(
+        round=round_number,
+        turn=turn,
+        governors=sorted({clock.governor for clock in now.clocks if clock.governor}),
+        governors_offered=now.governors_offered or [],
+        clock_from=now.clock_from,
+        limit_mhz=limit_mhz,
+        hardware_mhz=hardware_mhz,
+        boost=now.boost,
+        # What a command told at the round's beginning holds until one tells anew.
+        power_mode=(mode.name or str(mode.number)) if mode else (last.power_mode if last and turn else None),
+        power_modes=mode.modes if mode else (last.power_modes if last and turn else {}),
+        flags=now.flags if now.flags is not None else (last.flags if last and turn else None),
+    )
+    same = last is not None and all(
+        getattr(state, name) == getattr(last, name)
+        for name in MachineState.__struct_fields__
+        if name not in ("round", "turn")
+    )
+    return None if same else state
+
+
+def _unseen(now: wire.Look) -> list[str]:
+    absent = {
+        "clock": now.clock_from != "cpufreq",
+        "temperature": now.zones is None,
+        "throttling": now.throttles is None and now.flags is None,
+        "load": now.cpus is None,
+        "steal": now.cpus is not None and now.cpus.steal_s is None,
+        "pressure": now.pressure_s is None,
+    }
+    return [what for what, is_absent in absent.items() if is_absent]
+
+
+def _others(measured: Sequence[int]) -> list[int]:
+    """CPUs that are not measured; none when the measured ones are not pinned, or are all there are."""
+    if not measured or not hasattr(os, "sched_getaffinity"):
+        return []
+    return sorted(os.sched_getaffinity(0) - set(measured))
