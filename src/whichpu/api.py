@@ -80,6 +80,8 @@ def measure(
     cpus: Sequence[int] = (),
     seed: int | None = None,
     timeout_s: float = 120.0,
+    against: Pathlike | None = None,
+    against_python: str | None = None,
     watch: Watch | None = None,
 ) -> Measurement:
     """Measure one model on every target of ``on`` (``all``: every runtime within reach).
@@ -88,6 +90,8 @@ def measure(
     files of the same network. ``budget_s`` is per contender; ``half_width`` (relative) is the width asked of each
     interval; ``matters`` the relative difference that matters. With ``output`` the campaign file is written after
     every round; a file that is there is refused unless ``resume`` goes on with it or ``overwrite`` replaces it.
+    ``against`` is an older version of the model, ``against_python`` an interpreter with older runtimes: each target is
+    then measured with them too, interleaved, and held against that (see :func:`check`).
     Raises :class:`whichpu.UserError` for the user's mistakes; a contender's trouble is a row.
     """
     from whichpu.campaign import plan as planning
@@ -113,9 +117,11 @@ def measure(
         cpus=tuple(cpus),
         seed=seed,
         timeout_s=timeout_s,
+        against_python=against_python,
     )
     network = artefact.load(Path(model), [Path(form) for form in forms], shapes, siblings)
-    plan = planning.make(network, wishes, listener)
+    old = artefact.load(Path(against), [], shapes, siblings) if against is not None else None
+    plan = planning.make(network, wishes, listener, old)
     if before is not None:
         planning.resume(plan, before, wishes)
     return Measurement(run(plan, path, listener), path)

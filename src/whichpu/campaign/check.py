@@ -51,10 +51,13 @@ class Check:
             refuse_nan(outputs_of(path))
 
     def all(self, path: Path, result: Result) -> None:
-        """Store difference and score over all samples. Raises :class:`WorkerTrouble` for outputs that are no answer."""
+        """Store difference and score over all samples. Raises :class:`WorkerTrouble` for outputs that are no answer.
+
+        Another model's outputs get no difference: the reference's are the campaign's model's.
+        """
         outputs = outputs_of(path)
         refuse_nan(outputs)
-        if self.reference is not None:
+        if self.reference is not None and result.model_sha256 is None:
             result.difference = difference(outputs, self.reference)
         result.score = self._score(outputs)
 
@@ -94,7 +97,8 @@ class Check:
     def _candidates(self) -> Iterator[tuple[Target, str, Path, str]]:
         if self.plan.onnx is not None:
             yield Target(backend=REFERENCE), "onnx", self.plan.onnx, "ONNX Runtime, CPU, the ONNX model"
-        rivals = [contender for contender in self.plan.contenders if not contender.result.yardstick]
+        ours = [contender for contender in self.plan.contenders if contender.result.model_sha256 is None]
+        rivals = [contender for contender in ours if not contender.result.yardstick]
         for contender in sorted(rivals, key=_unfit_as_reference):
             yield contender.target, contender.format, contender.path, contender.result.name
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from whichpu.results.comparison import fastest, measured_results
-from whichpu.results.known import known, narrow
+from whichpu.results.known import known, narrow, pairs
 from whichpu.results.schema import Campaign, Result
 from whichpu.results.summary import median
 
@@ -21,6 +21,8 @@ def still_needed(campaign: Campaign) -> list[str]:
     begun = [result for result in alive if len(result.readings) < settings.rounds_least]
     if begun:
         return [result.name for result in alive if result in begun]
+    if pairs(campaign):
+        return _pairs_needed(campaign, alive)
     runners = [result for result in measured_results(campaign) if result in alive]
     if not runners:
         return []
@@ -35,6 +37,17 @@ def still_needed(campaign: Campaign) -> list[str]:
         if result is not best and spent_s(result) < settings.budget_s and not known(result, best, settings)
     ]
     return [best.name, *unknown] if unknown else []
+
+
+def _pairs_needed(campaign: Campaign, alive: list[Result]) -> list[str]:
+    """Contenders whose ratio to their own baseline is not known yet, and those baselines."""
+    settings = campaign.settings
+    unknown = [
+        pair
+        for pair in pairs(campaign)
+        if all(one in alive and spent_s(one) < settings.budget_s for one in pair) and not known(*pair, settings)
+    ]
+    return list(dict.fromkeys(result.name for pair in unknown for result in pair))
 
 
 def spent_s(result: Result) -> float:

@@ -23,13 +23,24 @@ def known(result: Result, best: Result, settings: Settings) -> bool:
     if found is None:
         return False
     estimate = found[0]
-    return narrow(estimate, settings) or (estimate.low is not None and estimate.low > CLEARLY_OUT)
+    low, high = estimate.low, estimate.high
+    if low is None or high is None:
+        return False
+    return narrow(estimate, settings) or low > CLEARLY_OUT or high < 1 / CLEARLY_OUT
+
+
+def pairs(campaign: Campaign) -> list[tuple[Result, Result]]:
+    """Contenders that name the one they are held against, each with it."""
+    named = {result.name: result for result in campaign.results}
+    return [(result, named[result.baseline]) for result in campaign.results if result.baseline in named]
 
 
 def why_stopped(campaign: Campaign) -> str:
     """One sentence: the answer is known, or how wide it still is."""
     runners, settings = measured_results(campaign), campaign.settings
     asked = f"±{100 * settings.half_width:g} %"
+    if pairs(campaign):
+        return _pairs_stopped(campaign, asked)
     if not runners:
         harness = any(median(result) is not None for result in campaign.results if result.yardstick)
         return "Only the harness itself was measured." if harness else "Nothing was measured."
@@ -49,6 +60,17 @@ def why_stopped(campaign: Campaign) -> str:
     found = {result.name: ratio(result, best) for result in wide}
     widths = [f"{name} {_shown(pair[0] if pair is not None else None)}" for name, pair in found.items()]
     return f"{_ended(campaign)}: some ratios to {best.name} are still wider than {asked}: {', '.join(widths)}."
+
+
+def _pairs_stopped(campaign: Campaign, asked: str) -> str:
+    ran = [(result, base) for result, base in pairs(campaign) if ratio(result, base) is not None]
+    if not ran:
+        return "Nothing was measured that could be held against its baseline."
+    wide = [(result, ratio(result, base)) for result, base in ran if not known(result, base, campaign.settings)]
+    if not wide:
+        return f"The answer is known: every ratio to its baseline to {asked} or better, or far from 1."
+    widths = ", ".join(f"{result.name} {_shown(found[0] if found else None)}" for result, found in wide)
+    return f"{_ended(campaign)}: some ratios to their baselines are still wider than {asked}: {widths}."
 
 
 def _ended(campaign: Campaign) -> str:
