@@ -10,8 +10,8 @@ All works on logs, so sizes are relative, and on ranks, so that single outliers 
 - Neighbours resemble each other (autocorrelation), which makes naive p values too small: all variances are
   multiplied by the number of neighbours that are worth one independent value (:func:`inefficiency`; for the trend
   test: Hamed & Rao, Journal of Hydrology 204, 1998).
-- Step or drift: a staircase is reported only where it explains the series better than a straight line and than an
-  exponential approach (what heating looks like), by BIC with absolute deviations; a drift only where it does not.
+- Step or drift: a staircase is reported only where it explains the series better than every line,
+  bent line and exponential approach (what heating looks like), by BIC with Huber's loss; a drift only where it does not.
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ SHORT = 40
 ORDERS = 4_999
 BUCKETS = 400
 """A longer series enters the slope as medians of so many equal pieces: slopes are as many as pairs."""
+HUBER = 1.345
+"""Standard deviations up to which a residual counts in full (95 % as good as least squares for normal noise)."""
 
 Numbers = Sequence[float] | npt.NDArray[np.float64]
 Array = npt.NDArray[np.float64]
@@ -65,9 +67,7 @@ class Drift:
     p: float
 
 
-def find_step(
-    times_s: Numbers, values: Numbers, *, smallest: float = SMALLEST, alpha: float = ALPHA
-) -> Step | None:
+def find_step(times_s: Numbers, values: Numbers, *, smallest: float = SMALLEST, alpha: float = ALPHA) -> Step | None:
     """The one step that splits the series best, if it is real, large enough, and no mere drift."""
     found = _steps(times_s, values, smallest, alpha, most=1)
     return found[0] if found else None
@@ -83,9 +83,7 @@ def find_steps(
     return _steps(times_s, values, smallest, alpha, most)
 
 
-def find_drift(
-    times_s: Numbers, values: Numbers, *, smallest: float = SMALLEST, alpha: float = ALPHA
-) -> Drift | None:
+def find_drift(times_s: Numbers, values: Numbers, *, smallest: float = SMALLEST, alpha: float = ALPHA) -> Drift | None:
     """The drift over the whole series, if it is real, at least ``smallest`` in all, and not made by steps."""
     found = trend(times_s, values)
     if found is None or found.p >= alpha or abs(math.log1p(found.total)) < math.log1p(smallest):
@@ -107,7 +105,7 @@ def trend(times_s: Numbers, values: Numbers) -> Drift | None:
     rises = logs[second] - logs[first]
     slopes = np.sort(rises[apart > 0] / apart[apart > 0])
     slope = float(np.median(slopes))
-    worth = inefficiency(logs - slope * times)
+    worth = inefficiency(min((residuals for residuals, _ in _smooth(times, logs)), key=_scale), fitted=2)
     # Kendall's S and its variance without ties, which continuous figures hardly have.
     score = float(np.sign(rises).sum())
     error = math.sqrt(count * (count - 1) * (2 * count + 5) / 18 * worth)
@@ -120,12 +118,13 @@ def trend(times_s: Numbers, values: Numbers) -> Drift | None:
     return Drift(per_minute, total, lowest, highest, math.erfc(beyond / math.sqrt(2)))
 
 
-def inefficiency(residuals: Numbers) -> float:
+def inefficiency(residuals: Numbers, fitted: int = 1) -> float:
     """How many neighbouring values are worth one independent value; 1 for white noise, never less.
 
     The larger of two estimates on the ranks: (1 + r) / (1 - r) from the lag-1 autocorrelation r with its small-sample
     bias mended (Marriott & Pope, Biometrika 41, 1954), and, for 100 values and more, Geyer's initial positive
-    sequence (Statistical Science 7, 1992), which sees slow wandering.
+    sequence (Statistical Science 7, 1992), which sees slow wandering. ``fitted`` is 1 where a level was taken off, 2 for
+    a line.
     """
     ranks = _ranks(np.asarray(residuals, dtype=np.float64))
     count = ranks.size
@@ -133,7 +132,7 @@ def inefficiency(residuals: Numbers) -> float:
     if count < 6 or power == 0:
         return 1.0
     near = float(ranks[1:] @ ranks[:-1]) / power
-    near = min(0.95, near + (1 + 4 * max(0.0, near)) / count)
+    near = min(0.95, near + (fitted + 4 * max(0.0, near)) / count)
     worth = (1 + near) / (1 - near)
     if count >= 100:
         worth = max(worth, _geyer(ranks))
@@ -242,34 +241,54 @@ def _least(count: int) -> int:
 
 
 def _staircase_is_better(times: Array, logs: Array, ends: list[int]) -> bool:
-    """Does the staircase explain the series better than a line and than an exponential approach?"""
-    levels = np.concatenate([np.full(end - begin, np.median(logs[begin:end])) for begin, end in itertools.pairwise(ends)])
-    worth = inefficiency(logs - levels)
-    span = times[-1] - times[0]
-    passed = (times - times[0]) / span
-    smooth = [(_deviation(logs, passed), 2)]
-    smooth += [(_deviation(logs, -np.expm1(-passed * rate)), 3) for rate in (2, 4, 8, 16, 32)]
-    stairs = _bic(float(np.abs(logs - levels).mean()), 2 * len(ends) - 3, logs.size / worth)
-    return stairs < min(_bic(deviation, knobs, logs.size / worth) for deviation, knobs in smooth)
+    """Does the staircase explain the series better than every smooth curve?"""
+    levels = np.zeros((logs.size, len(ends) - 1))
+    for column, (begin, end) in enumerate(itertools.pairwise(ends)):
+        levels[begin:end, column] = 1
+    stairs = _residuals(logs, levels)
+    smooth = _smooth(times, logs)
+    scale = min(_scale(residuals) for residuals, _ in ((stairs, 0), *smooth))
+    worth = inefficiency(stairs)
+    scores = [
+        _huber(residuals / scale) / worth + knobs * math.log(logs.size / worth)
+        for residuals, knobs in ((stairs, len(ends) - 1), *smooth)
+    ]
+    return scores[0] < min(scores[1:])
 
 
-def _bic(deviation: float, knobs: int, count: float) -> float:
-    """Schwarz's criterion for noise of heavy tails (Laplace): the smaller, the better."""
-    return 2 * count * math.log(max(deviation, 1e-12)) + knobs * math.log(count)
+def _smooth(times: Array, logs: Array) -> list[tuple[Array, int]]:
+    """What a line, exponential approaches and lines with one bend leave; each with the number of its knobs."""
+    passed = (times - times[0]) / (times[-1] - times[0])
+    level = np.ones_like(passed)
+    found = [(_residuals(logs, np.column_stack([level, passed])), 2)]
+    for rate in (4, 8, 16, 32):
+        found.append((_residuals(logs, np.column_stack([level, -np.expm1(-passed * rate)])), 3))
+    for bend in (0.25, 0.5, 0.75):
+        columns = np.column_stack([level, passed, np.maximum(0, passed - bend)])
+        found.append((_residuals(logs, columns), 4))
+    return found
 
 
-def _deviation(logs: Array, curve: Array) -> float:
-    """Mean absolute deviation from ``a + b * curve``, fitted to least absolute deviations by reweighting."""
-    columns = np.column_stack([np.ones_like(curve), curve])
+def _residuals(logs: Array, columns: Array) -> Array:
+    """What a linear fit of ``columns`` leaves, by Huber's reweighting: single outliers pull little."""
     weights = np.ones_like(logs)
-    best = math.inf
-    for _ in range(20):
+    for _ in range(10):
         rooted = np.sqrt(weights)
         fit, *_ = np.linalg.lstsq(columns * rooted[:, np.newaxis], logs * rooted, rcond=None)
-        off = np.abs(logs - columns @ fit)
-        best = min(best, float(off.mean()))
-        weights = 1 / np.maximum(off, 1e-3 * float(off.mean()) + 1e-12)
-    return best
+        residuals: Array = logs - columns @ fit
+        weights = 1 / np.maximum(1.0, np.abs(residuals) / (HUBER * _scale(residuals)))
+    return residuals
+
+
+def _huber(residuals: Array) -> float:
+    """Twice the sum of Huber's loss: squares for small residuals, lines for large ones."""
+    off = np.abs(residuals)
+    return float(np.where(off <= HUBER, off**2, HUBER * (2 * off - HUBER)).sum())
+
+
+def _scale(residuals: Array) -> float:
+    """Standard deviation from the median absolute residual, as for normal noise; never zero."""
+    return 1.4826 * float(np.median(np.abs(residuals))) + 1e-9
 
 
 # ---------------------------------------------------------------- parts
@@ -281,7 +300,7 @@ def _checked(times_s: Numbers, values: Numbers) -> tuple[Array, Array]:
         raise ValueError(f"{times.shape} times for {figures.shape} values")
     if not (np.isfinite(figures).all() and (figures > 0).all()):
         raise ValueError("values must be positive")
-    if not (np.isfinite(times).all() and (np.diff(times) >= 0).all()):
+    if not (np.isfinite(times).all() and (np.diff(times) > 0).all()):
         raise ValueError("times must ascend")
     return times, np.log(figures)
 
