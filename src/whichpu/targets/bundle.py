@@ -14,6 +14,8 @@ from whichpu.errors import UserError
 
 WORKER = Path(__file__).parent.parent / "worker"
 PACKAGE = "whichpu_worker"
+CARRIED = ("*.py", "loop.c", "loop-*.so")
+"""Modules, the native loop, and that loop prebuilt where a wheel has it."""
 MAIN = f"import runpy\nrunpy.run_module({PACKAGE!r}, run_name='__main__', alter_sys=True)\n"
 
 
@@ -56,7 +58,7 @@ def zipapp() -> bytes:
     held.write(b"#!/usr/bin/env python3\n")
     with zipfile.ZipFile(held, "w", zipfile.ZIP_DEFLATED) as bundle:
         bundle.writestr(zipfile.ZipInfo("__main__.py"), MAIN)
-        for source in sorted(WORKER.rglob("*.py")):
+        for source in sorted(path for glob in CARRIED for path in WORKER.rglob(glob)):
             name = f"{PACKAGE}/{source.relative_to(WORKER).as_posix()}"
             bundle.writestr(zipfile.ZipInfo(name), source.read_bytes(), zipfile.ZIP_DEFLATED)
     return held.getvalue()

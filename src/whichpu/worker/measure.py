@@ -8,6 +8,7 @@ import time
 from typing import Any, Callable, List, Optional
 
 from . import wire
+from .native import NativeCall
 
 try:
     import resource
@@ -19,7 +20,9 @@ clock = time.perf_counter_ns
 
 
 def timed(call: Call, count: int) -> List[int]:
-    """Latencies in ns of ``count`` inferences, in order."""
+    """Latencies in ns of ``count`` inferences, in order; a native call is timed by the loop in C."""
+    if isinstance(call, NativeCall):
+        return call.timed(count)
     now = clock
     latencies: List[int] = []
     keep = latencies.append
@@ -87,6 +90,7 @@ def block(call: Call, request: wire.Measure) -> wire.Block:
         wall_ns=wall_ns,
         cpu_ns=cpu_ns,
         switches_involuntary=None if switches is None or switches_after is None else switches_after - switches,
+        loop="native" if isinstance(call, NativeCall) else "python",
     )
 
 

@@ -35,6 +35,25 @@ BACKENDS: Dict[str, str] = {
     "null": ".null",
 }
 
+NATIVE: Dict[str, str] = {
+    "onnxruntime": ".onnxruntime_c",
+    "openvino": ".openvino_c",
+    "null": ".null_c",
+}
+"""Runtimes whose C interface the native loop calls: modules with
+
+``devices()``  devices that it can run here; raises :class:`Refused` with the reason for none
+``open(job)``  like the backend's, but ``bind`` returns a :class:`~.native.NativeCall`
+"""
+
+NO_NATIVE: Dict[str, str] = {
+    "opencv": "OpenCV's networks have no C interface",
+    "torch": "PyTorch has no C interface for models",
+    "litert": "the wheel does not export the C interface of its interpreter (TfLiteInterpreter...)",
+    "ncnn": "the wheel does not export ncnn's C interface (ncnn_net_create, ...)",
+    "mnn": "MNN has no C interface",
+}
+
 Arrays = List["numpy.ndarray[Any, Any]"]
 
 
@@ -57,12 +76,14 @@ class Session:
     """A loaded model. Subclasses set the four attributes and implement the methods.
 
     ``effective`` holds the options the runtime reports (or was given) after loading: threads, providers, hints.
+    ``load_ns`` is set where opening holds more than loading the model; else the worker times it.
     """
 
     inputs: List[wire.TensorSpec]
     outputs: List[wire.TensorSpec]
     effective: Dict[str, str]
     precision: wire.Precision
+    load_ns: Optional[int] = None
 
     def bind(self, arrays: Arrays) -> Callable[[], Any]:
         """Copy ``arrays`` (in the order of ``inputs``) into buffers the runtime reads without further copies.
@@ -89,6 +110,13 @@ def load(name: str) -> ModuleType:
     if name not in BACKENDS:
         raise Refused("no backend is called %r; there are: %s" % (name, ", ".join(sorted(BACKENDS))))
     return importlib.import_module(BACKENDS[name], __name__)
+
+
+def load_native(name: str) -> ModuleType:
+    """The module that opens this backend for the native loop. Raises :class:`Refused` with the reason for none."""
+    if name not in NATIVE:
+        raise Refused(NO_NATIVE.get(name, "%s has no native loop" % name))
+    return importlib.import_module(NATIVE[name], __name__)
 
 
 def not_installed(module: str, packages: str) -> Optional[WhyNot]:

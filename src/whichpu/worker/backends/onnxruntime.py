@@ -102,7 +102,7 @@ class OnnxRuntime(Session):
 
     def steady(self, call: Callable[[], Any]) -> Callable[[], Any]:
         """ONNX Runtime refuses to run again into an output that turned out to have another shape than declared."""
-        declared = all(_as_declared(array, spec.shape) for array, spec in zip(self.read(), self.outputs))
+        declared = all(as_declared(array, spec.shape) for array, spec in zip(self.read(), self.outputs))
         return call if declared else self._run_afresh
 
     def read(self) -> Arrays:
@@ -117,7 +117,7 @@ class OnnxRuntime(Session):
         self.session.run_with_iobinding(self.binding)
 
 
-def _as_declared(array: "numpy.ndarray[Any, Any]", shape: List[int]) -> bool:
+def as_declared(array: "numpy.ndarray[Any, Any]", shape: List[int]) -> bool:
     """Whether ONNX Runtime will take the array as an output's memory; an empty shape is not checked."""
     fits = len(shape) == array.ndim and all(size in (-1, real) for size, real in zip(shape, array.shape))
     return not shape or fits
