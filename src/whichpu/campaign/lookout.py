@@ -28,7 +28,7 @@ REASONS = {
 class Lookout:
     """Looks at the machine when told to, which is only between blocks; its troubles are missing facts, no more.
 
-    Its worker blocks on its pipe meanwhile, and stays off the measured CPUs where --cpus leaves others.
+    Its worker is frozen meanwhile, as all others are, and stays off the measured CPUs where --cpus leaves others.
     """
 
     def __init__(self, campaign: Campaign, root: str = "/") -> None:
@@ -39,6 +39,7 @@ class Lookout:
         self.link: Link | None = None
         try:
             self.link = local.start(cpus=_others(self.measured), timeout_s=PATIENCE_S * 4, where="the watcher")
+            self.link.freeze()
         except WorkerTrouble as trouble:
             self._failed(trouble)
 
@@ -55,7 +56,9 @@ class Lookout:
         edge = self.last is None
         request = wire.LookNow(cpus=self.measured, pids=ours, root=self.root, commands=edge)
         try:
+            self.link.thaw()
             now = self.link.ask(request, wire.Look, PATIENCE_S)
+            self.link.freeze()
         except WorkerTrouble as trouble:
             self._failed(trouble)
             return
