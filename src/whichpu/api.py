@@ -82,6 +82,7 @@ def measure(
     timeout_s: float = 120.0,
     against: Pathlike | None = None,
     against_python: str | None = None,
+    loop: str = "auto",
     watch: Watch | None = None,
 ) -> Measurement:
     """Measure one model on every target of ``on`` (``all``: every runtime within reach).
@@ -92,6 +93,8 @@ def measure(
     every round; a file that is there is refused unless ``resume`` goes on with it or ``overwrite`` replaces it.
     ``against`` is an older version of the model, ``against_python`` an interpreter with older runtimes: each target is
     then measured with them too, interleaved, and held against that (see :func:`check`).
+    ``loop`` is ``native`` (what a C++ application sees; the Python loop where a runtime can't), ``python``, or
+    ``auto``: native when every contender can.
     Raises :class:`whichpu.UserError` for the user's mistakes; a contender's trouble is a row.
     """
     from whichpu.campaign import plan as planning
@@ -118,6 +121,7 @@ def measure(
         seed=seed,
         timeout_s=timeout_s,
         against_python=against_python,
+        loop=loop,
     )
     network = artefact.load(Path(model), [Path(form) for form in forms], shapes, siblings)
     old = artefact.load(Path(against), [], shapes, siblings) if against is not None else None

@@ -123,6 +123,13 @@ def run(
     ] = None,
     threads: Annotated[int, typer.Option(metavar="N", help="Threads for every contender alike.", min=1)] = 1,
     cpus: Annotated[str | None, typer.Option(metavar="LIST", help="Pin every contender to these CPUs: 0,2-3.")] = None,
+    loop: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|native|python",
+            help="Loop that times: native sees what a C++ application sees; auto takes it when every contender can.",
+        ),
+    ] = "auto",
     seed: Annotated[
         int | None, typer.Option(metavar="N", help="Seed of order and random data (default: drawn, stored).", min=0)
     ] = None,
@@ -155,6 +162,7 @@ def run(
             rounds_most=rounds,
             threads=threads,
             cpus=cpu_list(cpus),
+            loop=loop,
             seed=seed,
             timeout_s=seconds(timeout),
             watch=watch,

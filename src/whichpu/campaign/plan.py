@@ -16,7 +16,7 @@ from whichpu.errors import ConversionError, UserError
 from whichpu.models import convert, inputs
 from whichpu.models.artefact import SUFFIXES, Model, beside_each_other, concrete, sha256_of
 from whichpu.models.inputs import Samples
-from whichpu.results.schema import Campaign, Doubt, Form, ModelInfo, Result, Settings
+from whichpu.results.schema import Campaign, Doubt, Form, Loop, LoopAsked, ModelInfo, Result, Settings
 from whichpu.targets import bundle, local
 from whichpu.targets.link import Link, WorkerTrouble
 from whichpu.targets.target import ALL, Target, interpreter, parse
@@ -28,6 +28,8 @@ YARDSTICK = "null"
 BASELINE = " (baseline)"
 """What stands behind the name of a contender that another one is held against."""
 
+
+LOOPS: dict[str, LoopAsked] = {"auto": "auto", "native": "native", "python": "python"}
 
 AGAIN = ("hung", "crashed", "out-of-memory")
 """Statuses that another try may mend; a resumed campaign gives it."""
@@ -45,6 +47,8 @@ class Contender(msgspec.Struct, kw_only=True):
     path: Path
     precision: str | None = None
     bytes: int = 0
+    native_why_not: str | None = None
+    loop: Loop = "python"
 
 
 class Plan(msgspec.Struct, kw_only=True):
@@ -79,6 +83,8 @@ class Wishes(msgspec.Struct, kw_only=True, frozen=True):
     root: str = "/"
     """Where the watcher finds /proc and /sys; a test passes a small tree."""
     against_python: str | None = None
+    loop: str = "auto"
+    """``native`` where a contender can, ``python`` for all, or ``auto``: native when every contender can."""
 
 
 def make(model: Model, wishes: Wishes, watch: Watch, against: Model | None = None) -> Plan:
@@ -95,6 +101,7 @@ def make(model: Model, wishes: Wishes, watch: Watch, against: Model | None = Non
     contenders = _contenders(found, model, specs, settings, watch)
     if against is not None or wishes.against_python is not None:
         contenders += _baselines(contenders, found, against or model, model, specs, wishes, settings, watch)
+    _choose_loops(contenders, settings.loop)
     results = [contender.result for contender in contenders]
     return Plan(
         campaign=Campaign(
@@ -130,6 +137,7 @@ def resume(plan: Plan, before: Campaign, wishes: Wishes) -> None:
         ("the CPUs of --cpus", before.settings.cpus, now.settings.cpus),
         ("the inputs", _shapes(before), _shapes(now)),
         ("the data", before.settings.data, now.settings.data),
+        ("the loop", before.settings.loop, now.settings.loop),
         ("the seed", before.settings.seed, before.settings.seed if wishes.seed is None else wishes.seed),
         ("the task", before.task and before.task.protocol_sha256, now.task and now.task.protocol_sha256),
         *_contender_changes(before, now),
@@ -317,6 +325,7 @@ def _contender(entry: Found, model: Model, specs: list[wire.TensorSpec], setting
         versions=description.versions,
     )
     contender = Contender(target=target, result=result, format="", path=model.path)
+    contender.native_why_not = _native_why_not(target, description)
     if not description.usable:
         result.status, result.why, result.remedy = "not-here", description.why_not, description.remedy
         return contender
@@ -385,6 +394,26 @@ def _same(one: Model, other: Model) -> bool:
 
 def _told(specs: list[wire.TensorSpec]) -> str:
     return ", ".join(f"{spec.name} ({spec.dtype} {'x'.join(map(str, spec.shape)) or 'scalar'})" for spec in specs)
+
+
+def _native_why_not(target: Target, description: wire.Description) -> str | None:
+    """Why the native loop can't run this target; ``None`` when it can."""
+    if target.device in description.native:
+        return None
+    here = ", ".join(description.native)
+    return description.native_why_not or f"the native loop runs it on {here or 'no device'} only"
+
+
+def _choose_loops(contenders: list[Contender], asked: str) -> None:
+    """Equal terms: with ``auto`` the native loop runs all, or none."""
+    able = all(
+        contender.native_why_not is None
+        for contender in contenders
+        if contender.result.status == "pending" and not contender.result.yardstick
+    )
+    for contender in contenders:
+        if asked == "native" or (asked == "auto" and able):
+            contender.loop = "native"  # a worker that can't runs the Python loop, and says why
 
 
 def _converter_doubts(form: Form) -> list[Doubt]:
@@ -505,8 +534,15 @@ def _settings(wishes: Wishes) -> Settings:
         rounds_most=wishes.rounds_most,
         blocks=wishes.blocks,
         timeout_s=wishes.timeout_s,
+        loop=_asked_loop(wishes.loop),
         data=_data_name(wishes.data) if wishes.data is not None else "random, seeded",
     )
+
+
+def _asked_loop(loop: str) -> LoopAsked:
+    if loop not in LOOPS:
+        raise UserError(f"no loop is called {loop!r}", f"there are: {', '.join(LOOPS)}")
+    return LOOPS[loop]
 
 
 def _data_name(path: Path) -> str:

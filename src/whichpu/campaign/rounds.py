@@ -133,6 +133,7 @@ def _prepare(seat: Seat, plan: Plan, inputs: Path, check: Check) -> None:
             threads=result.threads,
             options=target.options,
             inputs=plan.campaign.model.inputs,
+            loop=seat.contender.loop,
         )
         opened = link.ask(job, wire.Opened)
         seat.reading.load_ns, seat.reading.import_ns = opened.load_ns, opened.import_ns

@@ -215,7 +215,9 @@ def _conditions(campaign: Campaign) -> str:
     threads = "1 thread" if settings.threads == 1 else f"{settings.threads} threads"
     pinned = f", pinned to CPU {units.joined(list(map(str, settings.cpus)))}" if settings.cpus else ""
     where = f"{machine.cpu_model or 'an unnamed CPU'} ({machine.cpus_usable} CPUs{pinned})"
-    return safe(f"{threads} each on {where}, seed {settings.seed}")
+    loops = {reading.loop for result in campaign.results for reading in result.readings if reading.blocks}
+    loop = ", native loop" if loops == {"native"} else ", native and Python loops" if len(loops) > 1 else ""
+    return safe(f"{threads} each{loop} on {where}, seed {settings.seed}")
 
 
 def _notes(rows: list[Figures], campaign: Campaign) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from whichpu.results.conditions import condition_doubts, merged
 from whichpu.results.schema import Campaign, Doubt, Result
 from whichpu.stats.intervals import Estimate
 
@@ -20,10 +21,11 @@ def doubts_of(result: Result, campaign: Campaign, median: Estimate | None) -> li
     found = [_outputs(result, campaign)]
     if median is not None:
         found += [_trouble(result), _unequal_threads(result, campaign), _pins_itself(result, campaign)]
-        found += [_took_turns(result), _too_many_threads(result, campaign)]
+        found += [_unequal_loop(result, campaign), _took_turns(result), _too_many_threads(result, campaign)]
         found += [_few_rounds(median, campaign), _wide(median, campaign), _unsteady(result), _pushed_aside(result)]
         found += [_coarse(result, campaign, median)]
-    return [doubt for doubt in found if doubt is not None]
+        found += condition_doubts(campaign, result)
+    return merged([doubt for doubt in found if doubt is not None])
 
 
 def differs(result: Result) -> bool:
@@ -58,6 +60,26 @@ def _unequal_threads(result: Result, campaign: Campaign) -> Doubt | None:
         return None
     says = f"it ran with {result.threads} threads, others with {campaign.settings.threads}"
     return Doubt(kind="unequal-terms", says=says, advice="give --threads, which holds for all alike")
+
+
+def _unequal_loop(result: Result, campaign: Campaign) -> Doubt | None:
+    """The Python loop beside the native one; the harness's own yardstick is no rival."""
+    loops = {reading.loop for reading in result.readings if reading.blocks}
+    others = {
+        reading.loop
+        for other in campaign.results
+        for reading in other.readings
+        if reading.blocks and not other.yardstick
+    }
+    if result.yardstick or loops == {"native"} or len(others | loops) < 2:
+        return None
+    why = result.effective.get("loop", "").partition("because ")[2]
+    return Doubt(
+        kind="unequal-loop",
+        says="it was timed by the Python loop, others by the native one, so it bears more of the harness's cost"
+        + (f" ({why})" if why else ""),
+        advice="give --loop python, which times all alike",
+    )
 
 
 def _too_many_threads(result: Result, campaign: Campaign) -> Doubt | None:

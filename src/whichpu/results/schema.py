@@ -17,6 +17,8 @@ from whichpu.worker.wire import Machine, Precision, TensorSpec
 VERSION: Literal["whichpu.campaign/1"] = "whichpu.campaign/1"
 
 Status = Literal["pending", "measured", "refused", "crashed", "hung", "out-of-memory", "bad-output", "not-here", "bug"]
+Loop = Literal["python", "native"]
+LoopAsked = Literal["auto", "native", "python"]
 Nanoseconds = Annotated[int, Meta(ge=0)]
 
 
@@ -67,7 +69,10 @@ class Reference(msgspec.Struct, kw_only=True, frozen=True):
 
 
 class Settings(msgspec.Struct, kw_only=True, frozen=True):
-    """The plan's numbers. ``half_width`` and ``matters`` are relative: 0.02 is 2 %."""
+    """The plan's numbers. ``half_width`` and ``matters`` are relative: 0.02 is 2 %.
+
+    ``loop`` is the loop that was asked for; a reading's own says which ran.
+    """
 
     seed: int
     threads: int
@@ -80,6 +85,7 @@ class Settings(msgspec.Struct, kw_only=True, frozen=True):
     blocks: int
     timeout_s: float
     data: str
+    loop: LoopAsked = "python"
 
 
 class Difference(msgspec.Struct, kw_only=True, frozen=True):
