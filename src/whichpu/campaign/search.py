@@ -1,0 +1,87 @@
+"""The highest rate that holds: bracket it, bisect, confirm with a longer test, and see that 1.3 times it fails."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Protocol
+
+from whichpu.results.scenarios import Purpose
+
+GROWTH = 1.5
+HALVINGS = 6
+GROWTHS = 24
+CONFIRMATIONS = 8
+STRIDE = 1.6
+"""By how much each step down after a failed confirmation is larger than the last: eight of them reach a third."""
+OVERLOAD = 1.3
+RESTARTS = 2
+"""How often the search goes on above a rate whose 1.3-fold held too: the bracket was a passing disturbance."""
+
+
+class Tested(Protocol):
+    """What the search must know of a test: LoadGen's verdict, and whether no lower rate can change it."""
+
+    @property
+    def valid(self) -> bool: ...
+
+    @property
+    def hopeless(self) -> bool: ...
+
+
+Prober = Callable[[float, Purpose], Tested]
+"""Runs one test at a rate."""
+
+
+def highest_rate(probe: Prober, estimate: float, tolerance: float) -> float | None:
+    """The highest rate with a VALID confirmation; ``None`` when none of those tried held.
+
+    ``tolerance`` is relative: the bracket's upper end over its lower one is at most ``1 + tolerance``.
+    """
+    found, start = None, estimate
+    for _ in range(1 + RESTARTS):
+        confirmed = _confirmed(probe, _bisected(probe, *_bracket(probe, start, found), tolerance), tolerance)
+        if confirmed is None:
+            return found
+        found, start = confirmed, OVERLOAD * confirmed
+        if not probe(start, "overload").valid:
+            return found
+    return found
+
+
+def _bracket(probe: Prober, start: float, known: float | None) -> tuple[float | None, float]:
+    """A VALID rate and an INVALID one a step above it: up while rates hold, else down to one that does.
+
+    ``known`` held before, so nothing below it is tried.
+    """
+    low, rate = known, start
+    for _ in range(GROWTHS):
+        tested = probe(rate, "search")
+        if not tested.valid:
+            break
+        low, rate = rate, rate * GROWTH
+    high, halvings = rate, 0
+    while low is None and not tested.hopeless and halvings < HALVINGS:
+        rate, halvings = rate / 2, halvings + 1
+        tested = probe(rate, "search")
+        low, high = (rate, high) if tested.valid else (None, rate)
+    return low, high
+
+
+def _bisected(probe: Prober, low: float | None, high: float, tolerance: float) -> float | None:
+    """The highest VALID rate of a bracket that is no wider than the tolerance."""
+    while low is not None and high / low > 1 + tolerance:
+        middle = math.sqrt(low * high)
+        low, high = (middle, high) if probe(middle, "search").valid else (low, middle)
+    return low
+
+
+def _confirmed(probe: Prober, rate: float | None, tolerance: float) -> float | None:
+    """``rate``, or the first of ever larger steps below it, that a longer test calls VALID."""
+    step = tolerance
+    for _ in range(CONFIRMATIONS if rate is not None else 0):
+        assert rate is not None
+        if probe(rate, "confirm").valid:
+            return rate
+        rate, step = rate / (1 + step), step * STRIDE
+    return None

@@ -1,0 +1,173 @@
+"""What a scenario file holds. Version 1; published as JSON Schema in ``docs/schema/scenario-1.json``.
+
+Every test that LoadGen ran is kept with its verdict, its figures and the folder of its logs. A row's figures are those
+of the probe that answers it; they are LoadGen's own, nothing is computed from them.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from whichpu.errors import UserError
+from whichpu.results import store
+from whichpu.results.schema import ModelInfo, Status
+from whichpu.worker.wire import Machine, Precision
+
+VERSION: Literal["whichpu.scenario/1"] = "whichpu.scenario/1"
+BEGINNING = re.compile(rb'\s*\{\s*"schema"\s*:\s*"whichpu\.scenario/')
+
+Scenario = Literal["SingleStream", "MultiStream", "Server", "Offline"]
+Purpose = Literal["measure", "search", "confirm", "overload"]
+BOUNDARY = "end to end through LoadGen's Python interface; each stream's inputs are bound once, before the test"
+
+
+class Terms(msgspec.Struct, kw_only=True, frozen=True):
+    """What was asked for. ``bound_ns`` is Server's latency bound, held by ``percentile`` of the queries.
+
+    ``percentile`` is also the one that LoadGen judges in SingleStream (0.9, as MLPerf's) and MultiStream (0.99).
+    ``samples_per_query`` is 1 except in MultiStream. ``tolerance`` is how closely the highest rate is bracketed.
+    """
+
+    scenario: Scenario
+    seed: int
+    percentile: float
+    bound_ns: int | None
+    samples_per_query: int
+    duration_s: float
+    least_queries: int
+    tolerance: float
+    batches: list[int]
+    threads: list[int]
+    streams: list[int]
+    cpus: list[int]
+    timeout_s: float
+    data: str
+    boundary: str = BOUNDARY
+
+
+class Probe(msgspec.Struct, kw_only=True):
+    """One test by LoadGen. ``rate_per_s`` was offered (Server) or expected (samples in Offline, else queries).
+
+    ``latency_ns`` has ``min``, ``mean``, ``p50`` to ``p99.9`` and ``max``: of queries in MultiStream, else of samples
+    (in Offline a sample waits for those before it). ``throughput_per_s`` are completed samples over the test's time.
+    ``over_bound`` counts queries above Server's bound. ``logs`` is relative to the scenario file's folder; ``None``
+    when nothing was kept.
+    """
+
+    purpose: Purpose
+    rate_per_s: float
+    duration_s: float
+    valid: bool
+    reasons: list[str] = []
+    queries: int
+    samples: int
+    throughput_per_s: float | None
+    latency_ns: dict[str, float]
+    over_bound: int | None = None
+    spent_s: float = 0.0
+    logs: str | None = None
+    settings: dict[str, str] = {}
+
+
+class Row(msgspec.Struct, kw_only=True):
+    """One contender at one batch size and numbers of threads and streams: its probes, in order.
+
+    ``answer`` is the index of the probe that answers: in Server that of the highest rate that LoadGen calls VALID in a
+    confirming test, else the last. ``None`` comes with ``why``. ``overload`` is the index of the test at 1.3 times it.
+    """
+
+    contender: str
+    target: str
+    backend: str
+    device: str
+    batch: int
+    threads: int
+    streams: int
+    status: Status = "pending"
+    why: str | None = None
+    remedy: str | None = None
+    words: str | None = None
+    form_sha256: str | None = None
+    precision: Precision | None = None
+    versions: dict[str, str] = {}
+    effective: dict[str, str] = {}
+    alone_ns: float | None = None
+    """Median latency in ns of one call after warming up, without LoadGen; one call runs a whole batch."""
+    probes: list[Probe] = []
+    answer: int | None = None
+    overload: int | None = None
+
+    @property
+    def found(self) -> Probe | None:
+        """The probe that answers."""
+        return None if self.answer is None else self.probes[self.answer]
+
+    @property
+    def overloaded(self) -> Probe | None:
+        """The probe at 1.3 times the rate found."""
+        return None if self.overload is None else self.probes[self.overload]
+
+
+class ScenarioRun(msgspec.Struct, kw_only=True):
+    """One file: one model in one scenario, with the machine, the terms and the seed behind the figures."""
+
+    schema: Literal["whichpu.scenario/1"] = VERSION
+    whichpu: str
+    created: str
+    model: ModelInfo
+    machine: Machine
+    terms: Terms
+    loadgen: str | None = None
+    finished: str | None = None
+    rows: list[Row] = []
+
+
+def json_schema() -> dict[str, object]:
+    """The published JSON Schema of a scenario file."""
+    schema = msgspec.json.schema(ScenarioRun)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": VERSION, **schema}
+
+
+def save(run: ScenarioRun, path: Path) -> None:
+    """Replace ``path`` whole or not at all. Raises :class:`UserError` for a full or forbidden disk."""
+    store.write(path, msgspec.json.encode(run) + b"\n")
+
+
+def load(path: Path) -> ScenarioRun:
+    """Read a scenario file. Raises :class:`UserError` when it is missing, damaged, foreign or too new."""
+    try:
+        data = path.read_bytes()
+    except OSError as problem:
+        raise UserError(f"can't read {path}: {problem.strerror}") from problem
+    how = "give a file that `whichpu scenario` wrote"
+    try:
+        body = msgspec.json.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
+        raise UserError(f"{path} is not a scenario file: {problem}", how) from problem
+    found = body.get("schema") if isinstance(body, dict) else None
+    if found != VERSION:
+        if isinstance(found, str) and found.startswith("whichpu.scenario/"):
+            raise UserError(f"{path} is of schema {found}; this WhichPU reads {VERSION}", "upgrade WhichPU")
+        raise UserError(f"{path} is not a scenario file", how)
+    try:
+        run = msgspec.convert(body, ScenarioRun)
+        for row in run.rows:
+            for index in (row.answer, row.overload):
+                if index is not None and not 0 <= index < len(row.probes):
+                    raise ValueError(f"{row.contender} has no test {index}")
+        return run
+    except (msgspec.ValidationError, ValueError) as problem:
+        raise UserError(f"{path} is damaged: {problem}", "run the scenario again") from problem
+
+
+def is_one(path: Path) -> bool:
+    """Does a file begin as a scenario file does? What can't be read is none; who loads it says why."""
+    try:
+        with path.open("rb") as file:
+            return BEGINNING.match(file.read(256)) is not None
+    except OSError:
+        return False
