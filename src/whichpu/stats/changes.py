@@ -10,8 +10,8 @@ All works on logs, so sizes are relative, and on ranks, so that single outliers 
 - Neighbours resemble each other (autocorrelation), which makes naive p values too small: all variances are
   multiplied by the number of neighbours that are worth one independent value (:func:`inefficiency`; for the trend
   test: Hamed & Rao, Journal of Hydrology 204, 1998).
-- Step or drift: a staircase is reported only where it explains the series better than every line,
-  bent line and exponential approach (what heating looks like), by BIC with Huber's loss; a drift only where it does not.
+- Step or drift: a staircase is reported only where it explains the series better than every line, bent line and
+  exponential approach (what heating looks like), by BIC with Huber's loss; a drift only where it does not.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ ALPHA = 0.01
 SMALLEST = 0.03
 """Relative size of the smallest change that is reported: 0.03 is 3 %."""
 MOST_STEPS = 20
+DEPTH = 2
+"""Levels of the segmentation that may split on the naive p value; see :func:`_candidates`."""
 SHORT = 40
 """Series of so many values at most get their p value from random orders of their ranks."""
 ORDERS = 4_999
@@ -123,8 +125,8 @@ def inefficiency(residuals: Numbers, fitted: int = 1) -> float:
 
     The larger of two estimates on the ranks: (1 + r) / (1 - r) from the lag-1 autocorrelation r with its small-sample
     bias mended (Marriott & Pope, Biometrika 41, 1954), and, for 100 values and more, Geyer's initial positive
-    sequence (Statistical Science 7, 1992), which sees slow wandering. ``fitted`` is 1 where a level was taken off, 2 for
-    a line.
+    sequence (Statistical Science 7, 1992), which sees slow wandering. ``fitted`` is 1 where a level was taken off, 2
+    where a line was.
     """
     ranks = _ranks(np.asarray(residuals, dtype=np.float64))
     count = ranks.size
@@ -145,16 +147,7 @@ def inefficiency(residuals: Numbers, fitted: int = 1) -> float:
 def _steps(times_s: Numbers, values: Numbers, smallest: float, alpha: float, most: int) -> list[Step]:
     times, logs = _checked(times_s, values)
     jump = math.log1p(smallest)
-    ends = [0, logs.size]
-    p_values: dict[int, float] = {}
-    pieces = [(0, logs.size)]
-    while pieces and len(ends) - 2 < MOST_STEPS:
-        begin, end = pieces.pop(0)
-        at, p = _best_split(logs[begin:end])
-        if p < alpha and _jump(logs[begin:end], at) >= jump:
-            ends = sorted([*ends, begin + at])
-            pieces += [(begin, begin + at), (begin + at, end)]
-    ends, p_values = _settled(logs, ends, jump, alpha)
+    ends, p_values = _settled(logs, _candidates(logs, jump, alpha), jump, alpha)
     kept = sorted(sorted(p_values, key=lambda place: p_values[place])[:most])
     ends = [0, *kept, logs.size]
     if not kept or not _staircase_is_better(times, logs, ends):
@@ -166,39 +159,58 @@ def _steps(times_s: Numbers, values: Numbers, smallest: float, alpha: float, mos
     ]
 
 
+def _candidates(logs: Array, jump: float, alpha: float) -> list[int]:
+    """Ends of the pieces of a binary segmentation.
+
+    A second step hides the first: it looks like autocorrelation. So the first ``DEPTH`` levels may split where
+    independent values would show a step; what is none will not settle.
+    """
+    ends = [0, logs.size]
+    pieces = [(0, logs.size, 0)]
+    while pieces and len(ends) - 2 < MOST_STEPS:
+        begin, end, depth = pieces.pop(0)
+        at, p, naive_p = _best_split(logs[begin:end])
+        if (naive_p if depth < DEPTH else p) < alpha and _jump(logs[begin:end], at) >= jump:
+            ends = sorted([*ends, begin + at])
+            pieces += [(begin, begin + at, depth + 1), (begin + at, end, depth + 1)]
+    return ends
+
+
 def _settled(logs: Array, ends: list[int], jump: float, alpha: float) -> tuple[list[int], dict[int, float]]:
-    """Each step placed anew between its neighbours; those that are then no longer real or large enough go."""
+    """Each step placed anew between its neighbours, and the weakest taken out until all are real and large enough."""
     while True:
-        placed, p_values = [0], {}
+        placed, p_values, weakness = [0], {}, {}
         for begin, _, end in zip(ends, ends[1:], ends[2:], strict=False):
             begin = max(begin, placed[-1])
-            at, p = _best_split(logs[begin:end])
-            if p < alpha and _jump(logs[begin:end], at) >= jump:
-                placed.append(begin + at)
-                p_values[begin + at] = p
-        placed.append(logs.size)
-        if len(placed) == len(ends):
-            return placed, p_values
-        ends = placed
+            at, p, _ = _best_split(logs[begin:end])
+            place = begin + at
+            p_values[place] = p
+            weakness[place] = p if _jump(logs[begin:end], at) >= jump else 2.0
+            placed.append(place)
+        weakest = max(weakness, key=lambda place: weakness[place], default=0)
+        if weakness.get(weakest, 0.0) < alpha:
+            return [*placed, logs.size], p_values
+        ends = [place for place in dict.fromkeys([*placed, logs.size]) if place != weakest or place == 0]
 
 
-def _best_split(logs: Array) -> tuple[int, float]:
-    """Where the rank statistic of "before against after" is largest, and its p value."""
+def _best_split(logs: Array) -> tuple[int, float, float]:
+    """Where the rank statistic of "before against after" is largest, its p value, and that of independent values."""
     count, least = logs.size, _least(logs.size)
     if count < 2 * least:
-        return 0, 1.0
+        return 0, 1.0, 1.0
     ranks = _ranks(logs)
     if not ranks.any():
-        return 0, 1.0
+        return 0, 1.0, 1.0
     scores = _scores(ranks[np.newaxis, :], least)[0]
     at = least + int(np.argmax(scores))
     left, right = logs[:at], logs[at:]
     worth = inefficiency(np.concatenate([left - np.median(left), right - np.median(right)]))
-    return at, _p_of_largest(float(scores.max()) / math.sqrt(worth), count, least)
+    score = float(scores.max())
+    return at, _p_of_largest(score / math.sqrt(worth), count, least), _p_of_largest(score, count, least)
 
 
 def _scores(ranks: Array, least: int) -> Array:
-    """|z| of the rank sum before each place from ``least`` to ``count - least``; ranks are centred, one series a row."""
+    """|z| of the rank sum before each place from ``least`` on; ranks are centred, one series a row."""
     count = ranks.shape[1]
     places = np.arange(least, count - least + 1)
     sums = np.cumsum(ranks, axis=1)[:, places - 1]
@@ -229,6 +241,8 @@ def _largest_of_random(count: int, least: int) -> Array:
 
 
 def _jump(logs: Array, at: int) -> float:
+    if not 0 < at < logs.size:
+        return 0.0
     return abs(float(np.median(logs[at:]) - np.median(logs[:at])))
 
 
@@ -251,7 +265,7 @@ def _staircase_is_better(times: Array, logs: Array, ends: list[int]) -> bool:
     worth = inefficiency(stairs)
     scores = [
         _huber(residuals / scale) / worth + knobs * math.log(logs.size / worth)
-        for residuals, knobs in ((stairs, len(ends) - 1), *smooth)
+        for residuals, knobs in ((stairs, 2 * (len(ends) - 2)), *smooth)
     ]
     return scores[0] < min(scores[1:])
 
@@ -260,13 +274,11 @@ def _smooth(times: Array, logs: Array) -> list[tuple[Array, int]]:
     """What a line, exponential approaches and lines with one bend leave; each with the number of its knobs."""
     passed = (times - times[0]) / (times[-1] - times[0])
     level = np.ones_like(passed)
-    found = [(_residuals(logs, np.column_stack([level, passed])), 2)]
-    for rate in (4, 8, 16, 32):
-        found.append((_residuals(logs, np.column_stack([level, -np.expm1(-passed * rate)])), 3))
-    for bend in (0.25, 0.5, 0.75):
-        columns = np.column_stack([level, passed, np.maximum(0, passed - bend)])
-        found.append((_residuals(logs, columns), 4))
-    return found
+    line = np.column_stack([level, passed])
+    approaches = [np.column_stack([level, -np.expm1(-passed * rate)]) for rate in (4, 8, 16, 32)]
+    bent = [np.column_stack([line, np.maximum(0, passed - bend)]) for bend in (0.25, 0.5, 0.75)]
+    knobs = [2, *(3 for _ in approaches), *(4 for _ in bent)]
+    return [(_residuals(logs, curve), number) for curve, number in zip((line, *approaches, *bent), knobs, strict=True)]
 
 
 def _residuals(logs: Array, columns: Array) -> Array:
