@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from whichpu.errors import UserError
 from whichpu.results.comparison import Comparison, compare
+from whichpu.results.regression import Verdict
 from whichpu.results.schema import Campaign
 from whichpu.results.summary import Figures, summarize
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     import pandas
 
     from whichpu.campaign.watch import Watch
+    from whichpu.results.limits import Config
 
 Pathlike = str | PathLike[str]
 
@@ -77,7 +79,7 @@ def measure(
     matters: float = 0.02,
     rounds_most: int | None = None,
     threads: int = 1,
-    cpus: Sequence[int] = (),
+    cpus: Sequence[int] | None = None,
     seed: int | None = None,
     timeout_s: float = 120.0,
     against: Pathlike | None = None,
@@ -91,6 +93,7 @@ def measure(
     files of the same network. ``budget_s`` is per contender; ``half_width`` (relative) is the width asked of each
     interval; ``matters`` the relative difference that matters. With ``output`` the campaign file is written after
     every round; a file that is there is refused unless ``resume`` goes on with it or ``overwrite`` replaces it.
+    ``cpus`` are those to pin to (default: as many as threads, chosen; empty: none).
     ``against`` is an older version of the model, ``against_python`` an interpreter with older runtimes: each target is
     then measured with them too, interleaved, and held against that (see :func:`check`).
     ``loop`` is ``native`` (what a C++ application sees; the Python loop where a runtime can't), ``python``, or
@@ -117,7 +120,7 @@ def measure(
         matters=matters,
         rounds_most=rounds_most,
         threads=threads,
-        cpus=tuple(cpus),
+        cpus=None if cpus is None else tuple(cpus),
         seed=seed,
         timeout_s=timeout_s,
         against_python=against_python,
@@ -136,3 +139,128 @@ def load(path: Pathlike) -> Measurement:
     from whichpu.results import store
 
     return Measurement(store.load(Path(path)), Path(path))
+
+
+class Checked:
+    """What a check found: a verdict for each contender and metric, and the campaigns measured for it."""
+
+    def __init__(self, verdicts: list[Verdict], campaigns: Sequence[Campaign] = ()) -> None:
+        self.verdicts = verdicts
+        self.campaigns = list(campaigns)
+
+    @property
+    def passed(self) -> bool:
+        """Is nothing worse, and was anything compared at all?"""
+        from whichpu.results import regression
+
+        return regression.passed(self.verdicts)
+
+    @property
+    def sentences(self) -> list[str]:
+        """Each verdict in words."""
+        from whichpu.reports import regression
+
+        return [regression.sentence(row) for row in self.verdicts]
+
+
+def check(
+    subject: Pathlike,
+    *,
+    baseline: Pathlike | Sequence[Pathlike] = (),
+    against: Pathlike | None = None,
+    against_python: str | None = None,
+    on: str | Sequence[str] | None = None,
+    config: Pathlike | None = None,
+    output: Pathlike | None = None,
+    threads: int | None = None,
+    cpus: Sequence[int] | None = None,
+    **measuring: Any,
+) -> Checked:
+    """Did it get worse? ``subject`` is a campaign file or a model.
+
+    A file is held against ``baseline``, one file or several of older campaigns. With ``against`` (the old model) or
+    ``against_python`` (an interpreter with the old runtimes) both are measured now, interleaved, on the targets ``on``
+    (default: those of the file, else all); what looks worse is measured a second time before it counts. ``threads`` and
+    ``cpus`` are by default the file's; ``measuring`` are other keywords of :func:`measure`. Limits come from
+    ``config``, else from the nearest ``whichpu.toml``. Raises :class:`whichpu.UserError`.
+    """
+    from whichpu.results import limits, regression, store
+
+    settings = limits.load(Path(config) if config is not None else limits.find(Path.cwd()))
+    paths = [baseline] if isinstance(baseline, str | PathLike) else baseline
+    olds = [(str(path), store.load(Path(path))) for path in paths]
+    path = Path(subject)
+    stored = store.load(path) if _is_campaign(path) else None
+    if against is None and against_python is None:
+        return Checked(_stored(path, stored, olds, settings))
+    source = stored or (olds[-1][1] if olds else None)
+    measuring |= {"against": against, "against_python": against_python}
+    measuring["threads"] = threads or (source.settings.threads if source else 1)
+    measuring["cpus"] = cpus if cpus is not None else (source.settings.cpus if source else None)
+    targets = on or (regression.targets(source) if source else "all")
+    model = _model_of(stored, path) if stored else path
+    again = _again(output, bool(measuring.get("overwrite")))
+    first = measure(model, targets, output=output, **measuring).campaign
+    verdicts = regression.side_by_side(first, settings, targets in ("all", ["all"], ("all",)))
+    suspects = regression.suspects(verdicts)
+    if not suspects:
+        return Checked(verdicts, [first])
+    if measuring.get("seed") is not None:
+        measuring["seed"] += 1
+    only = regression.targets(first, [row.contender for row in suspects])
+    second = measure(model, only, output=again, **measuring).campaign
+    return Checked(regression.confirmed(verdicts, regression.side_by_side(second, settings)), [first, second])
+
+
+def _stored(path: Path, campaign: Campaign | None, olds: list[tuple[str, Campaign]], settings: Config) -> list[Verdict]:
+    from whichpu.results import known, regression
+
+    if campaign is None:
+        raise UserError(
+            f"{path} is not a campaign file, and there is no old model to measure beside it",
+            "give --against OLD_MODEL, or measure it with `whichpu run` and check the file that it writes",
+        )
+    if olds:
+        return regression.across(campaign, olds, settings)
+    if known.pairs(campaign):
+        return regression.side_by_side(campaign, settings)
+    raise UserError(
+        f"there is nothing to hold {path} against",
+        "give --baseline FILE (an older campaign), or measure again with --against OLD_MODEL",
+    )
+
+
+def _is_campaign(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(64).lstrip().startswith(b"{")
+    except OSError:
+        return path.suffix == ".json"
+
+
+def _model_of(campaign: Campaign, path: Path) -> Path:
+    """The model that a campaign file was made of, beside it or in this folder. Raises :class:`UserError`."""
+    from whichpu.models import artefact
+
+    form = next((form for form in campaign.model.forms if form.sha256 == campaign.model.sha256), None)
+    for folder in (path.parent, Path()):
+        if form is None or not (model := folder / form.file).is_file():
+            continue
+        if artefact.sha256_of(artefact.files_of(model, form.format)) == form.sha256:
+            return model
+    name = form.file if form is not None else campaign.model.name
+    raise UserError(
+        f"{path} was made of {name}, which is neither beside it nor here with the same bytes",
+        "give the model itself: whichpu check MODEL --against OLD_MODEL",
+    )
+
+
+def _again(output: Pathlike | None, overwrite: bool) -> Path | None:
+    """Where the second measurement goes. Raises :class:`UserError` when that file is there."""
+    if output is None:
+        return None
+    path = Path(output)
+    again = path.with_name(f"{path.name.removesuffix('.json')}-again.json")
+    if again.exists() and not overwrite:
+        raise UserError(f"{again} exists", "overwrite (--overwrite) replaces it")
+    return again

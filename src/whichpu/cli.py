@@ -10,14 +10,14 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from whichpu import __version__
-from whichpu.errors import EXIT_BUG, EXIT_INTERRUPTED, EXIT_OK, EXIT_USER, UserError
+from whichpu.errors import EXIT_BUG, EXIT_CHECK, EXIT_INTERRUPTED, EXIT_OK, EXIT_USER, UserError
 
 if TYPE_CHECKING:
     from whichpu.campaign.watch import Watch
@@ -31,10 +31,13 @@ app = typer.Typer(
 )
 TARGETS = ("all", "onnxruntime:cpu", "openvino:cpu", "openvino:cpu,precision=default", "opencv:cpu", "torch:cpu",
            "litert:cpu", "ncnn:cpu", "mnn:cpu", "null:cpu")  # fmt: skip
-COMMANDS = ("devices", "run", "show", "compare", "report")
+COMMANDS = ("devices", "run", "scenario", "show", "compare", "report", "check")
 CAMPAIGN = re.compile(rb'\s*\{\s*"schema"\s*:\s*"whichpu\.campaign/')
+SCENARIO = re.compile(rb'\s*\{\s*"schema"\s*:\s*"whichpu\.scenario/')
+XML = re.compile(rb"\s*<\?xml")
+SUMMARY = re.compile(rb"### whichpu check")
 HTML = re.compile(rb"(\xef\xbb\xbf)?\s*<(!doctype html|html)", re.IGNORECASE)
-UNITS_S = {"": 1.0, "s": 1.0, "ms": 1e-3, "m": 60.0, "min": 60.0, "h": 3600.0}
+UNITS_S = {"": 1.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "m": 60.0, "min": 60.0, "h": 3600.0}
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 Baseline = Annotated[str | None, typer.Option(help="Contender to compare with (default: the fastest).")]
@@ -42,7 +45,7 @@ Baseline = Annotated[str | None, typer.Option(help="Contender to compare with (d
 
 def seconds(text: str) -> float:
     """``60s``, ``2m``, ``1.5h`` or plain seconds."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(ms|s|min|m|h)?", text.strip())
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(us|ms|s|min|m|h)?", text.strip())
     if not found or float(found[1]) <= 0:
         raise UserError(f"{text!r} is not a time", "write it as 60s, 2m or 1h")
     return float(found[1]) * UNITS_S[found[2] or ""]
@@ -54,6 +57,19 @@ def share(text: str) -> float:
     if not found or not 0 < float(found[1]) < 100:
         raise UserError(f"{text!r} is not a percentage", "write it as 2%")
     return float(found[1]) / 100
+
+
+def numbers(option: str, text: str) -> tuple[int, ...]:
+    """``1,8,32`` as ``(1, 8, 32)``, each once."""
+    parts = [part.strip() for part in text.split(",")]
+    if not all(re.fullmatch(r"0*[1-9]\d{0,5}", part) for part in parts):
+        raise UserError(f"{option} {text} is not a list of positive numbers", f"write it as {option} 1,2,4")
+    return tuple(dict.fromkeys(map(int, parts)))
+
+
+def pinning(text: str) -> tuple[int, ...] | None:
+    """CPUs to pin to: ``auto`` as ``None`` (WhichPU chooses), ``all`` as none at all, else a list."""
+    return {"auto": None, "all": ()}[text] if text in ("auto", "all") else cpu_list(text)
 
 
 def cpu_list(text: str | None) -> tuple[int, ...]:
@@ -122,7 +138,9 @@ def run(
         int | None, typer.Option(metavar="N", help="Rounds at most (5 at least, unless fewer here).", min=1)
     ] = None,
     threads: Annotated[int, typer.Option(metavar="N", help="Threads for every contender alike.", min=1)] = 1,
-    cpus: Annotated[str | None, typer.Option(metavar="LIST", help="Pin every contender to these CPUs: 0,2-3.")] = None,
+    cpus: Annotated[
+        str, typer.Option(metavar="LIST", help="Pin every contender to these CPUs: 0,2-3, auto (one a thread) or all.")
+    ] = "auto",
     loop: Annotated[
         str,
         typer.Option(
@@ -161,7 +179,7 @@ def run(
             matters=share(matters),
             rounds_most=rounds,
             threads=threads,
-            cpus=cpu_list(cpus),
+            cpus=pinning(cpus),
             loop=loop,
             seed=seed,
             timeout_s=seconds(timeout),
@@ -174,12 +192,99 @@ def run(
 
 
 @app.command()
-def show(
-    result: Annotated[Path, typer.Argument(help="Campaign file that `whichpu run` wrote.")], as_json: Json = False
+def scenario(
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="SCENARIO",
+            help="SingleStream, MultiStream, Server or Offline.",
+            autocompletion=lambda: ["SingleStream", "MultiStream", "Server", "Offline"],
+        ),
+    ],
+    model: Annotated[Path, typer.Argument(help="Model file, as for `run`.")],
+    on: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[NAME=]TARGET",
+            help="Where to run, as for `run`. Repeat for more.",
+            autocompletion=lambda: list(TARGETS),
+        ),
+    ] = None,
+    bound: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Server: p99 of the latency must stay below this, as 5ms.")
+    ] = None,
+    batch: Annotated[str, typer.Option(metavar="LIST", help="Samples in one runtime call: 1,8,32.")] = "1",
+    threads: Annotated[str, typer.Option(metavar="LIST", help="Threads of each session: 1,2.")] = "1",
+    streams: Annotated[str, typer.Option(metavar="LIST", help="Sessions side by side: 1,2.")] = "1",
+    samples_per_query: Annotated[
+        int | None, typer.Option(metavar="N", help="MultiStream: samples in one query (default: 8).", min=1)
+    ] = None,
+    duration: Annotated[str, typer.Option(metavar="TIME", help="Least length of one test.")] = "3s",
+    data: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Task (.toml) or samples (.npz). Default: seeded random.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="FILE", help="Scenario file to write.")
+    ] = None,
+    form: Annotated[
+        list[Path] | None, typer.Option(metavar="FILE", help="Another file form of the same network.")
+    ] = None,
+    shape: Annotated[
+        list[str] | None, typer.Option(metavar="SIZES", help="Sizes of a dynamic input: NAME=1x3x224x224.")
+    ] = None,
+    siblings: Annotated[bool, typer.Option(help="Use forms of the same stem beside MODEL.")] = True,
+    cpus: Annotated[str | None, typer.Option(metavar="LIST", help="Pin every contender to these CPUs: 0,2-3.")] = None,
+    seed: Annotated[int | None, typer.Option(metavar="N", help="Seed of all that is drawn.", min=0)] = None,
+    timeout: Annotated[str, typer.Option(metavar="TIME", help="Silence after which a worker counts as hung.")] = "120s",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the scenario file in --output.")] = False,
+    as_json: Json = False,
 ) -> None:
-    """Show the figures of a campaign file."""
-    from whichpu.results import store
+    """Run MODEL in one of MLPerf's scenarios on MLCommons' LoadGen; Server finds the highest rate that holds."""
+    from whichpu.api_scenarios import scenario as run_scenario
+    from whichpu.models.artefact import shape_option
 
+    read = [model, *(form or ()), *([data] if data is not None else ())]
+    made = output is None
+    default = Path(f"{model.stem}.{name.lower()}.whichpu.json")
+    path = _free(default) if output is None else _writable(output, default.name, overwrite, read, SCENARIO)
+    with _no_empty_file(path, made), _stoppable(path), _progress(None) as watch:
+        outcome = run_scenario(
+            name,
+            model,
+            on or ["all"],
+            bound_s=seconds(bound) if bound is not None else None,
+            batches=numbers("--batch", batch),
+            threads=numbers("--threads", threads),
+            streams=numbers("--streams", streams),
+            samples_per_query=samples_per_query,
+            duration_s=seconds(duration),
+            data=data,
+            forms=form or (),
+            shapes=dict(shape_option(text) for text in shape or ()),
+            siblings=siblings,
+            output=path,
+            overwrite=overwrite or made,
+            cpus=cpu_list(cpus),
+            seed=seed,
+            timeout_s=seconds(timeout),
+            watch=watch,
+        )
+    _tell_scenario(outcome.run, path, as_json)
+    if not any(row.probes for row in outcome.rows):
+        raise UserError("no contender could be measured; each row says why", None, f"the rows are in {path}")
+
+
+@app.command()
+def show(
+    result: Annotated[Path, typer.Argument(help="Campaign file that `whichpu run` wrote, or a scenario file.")],
+    as_json: Json = False,
+) -> None:
+    """Show the figures of a campaign file or a scenario file."""
+    from whichpu.results import scenarios, store
+
+    if scenarios.is_one(result):
+        _tell_scenario(scenarios.load(result), result, as_json, stored=False)
+        return
     _tell(store.load(result), result, as_json, stored=False)
 
 
@@ -206,22 +311,110 @@ def compare(
 
 @app.command()
 def report(
-    results: Annotated[list[Path], typer.Argument(metavar="RESULT...", help="Campaign files.")],
+    results: Annotated[list[Path], typer.Argument(metavar="RESULT...", help="Campaign files and scenario files.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="HTML file to write.")] = Path("report.html"),
     as_json: Json = False,
 ) -> None:
     """Write an HTML report that needs no network."""
     from whichpu.reports import html
-    from whichpu.results import store
+    from whichpu.results import scenarios, store
 
     _spare(output, results)
     if output.exists() and not output.is_dir() and not _begins(output, HTML):
         raise UserError(
             f"{output} is there and is not an HTML page, so it is not replaced", "name another file: -o FILE"
         )
-    page = html.page([(path.name, store.load(path)) for path in results])
+    page = html.page([(path.name, scenarios.load_any(path)) for path in results])
     store.write(output, page.encode())
     _print_json({"path": str(output)}) if as_json else typer.echo(f"Wrote {output}")
+
+
+@app.command()
+def check(
+    subject: Annotated[Path, typer.Argument(metavar="RESULT|MODEL", help="Campaign file, or a model to be measured.")],
+    baseline: Annotated[
+        list[Path] | None, typer.Option(metavar="FILE", help="Older campaign file; repeat for their spread.")
+    ] = None,
+    against: Annotated[
+        Path | None, typer.Option(metavar="OLD_MODEL", help="Measure this model too, side by side.")
+    ] = None,
+    against_python: Annotated[
+        str | None, typer.Option(metavar="PYTHON", help="Measure the runtimes of this environment too, side by side.")
+    ] = None,
+    on: Annotated[list[str] | None, typer.Option(metavar="[NAME=]TARGET", help="Where, as for `whichpu run`.")] = None,
+    data: Annotated[Path | None, typer.Option(metavar="FILE", help="Task (.toml) or samples (.npz).")] = None,
+    shape: Annotated[list[str] | None, typer.Option(metavar="SIZES", help="Sizes of a dynamic input.")] = None,
+    siblings: Annotated[bool, typer.Option(help="Use forms of the same stem beside the models.")] = True,
+    budget: Annotated[str | None, typer.Option(metavar="TIME", help="Time at most for each contender (60s).")] = None,
+    width: Annotated[
+        str | None, typer.Option(metavar="PERCENT", help="Stop when each ratio is known to this (2%).")
+    ] = None,
+    rounds: Annotated[int | None, typer.Option(metavar="N", help="Rounds at most.", min=1)] = None,
+    threads: Annotated[int | None, typer.Option(metavar="N", help="Threads for every contender.", min=1)] = None,
+    cpus: Annotated[str | None, typer.Option(metavar="LIST", help="Pin every contender to these CPUs.")] = None,
+    seed: Annotated[int | None, typer.Option(metavar="N", help="Seed of order and random data.", min=0)] = None,
+    timeout: Annotated[str | None, typer.Option(metavar="TIME", help="Silence that counts as hung (120s).")] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="FILE", help="Campaign file to write when measuring.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the campaign file in --output.")] = False,
+    config: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Limits (default: whichpu.toml here or above).")
+    ] = None,
+    junit: Annotated[Path | None, typer.Option(metavar="FILE", help="Write JUnit XML.")] = None,
+    markdown: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a Markdown summary.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Did it get worse? Exit code 2 if so: a campaign file against older ones, or a model beside the old one."""
+    from whichpu import api
+    from whichpu.models.artefact import shape_option
+    from whichpu.reports import regression
+
+    read = [path for path in (subject, against, data, config, *(baseline or ())) if path is not None]
+    for page, begins, kind in ((junit, XML, "XML"), (markdown, SUMMARY, "of `whichpu check`")):
+        if page is not None:
+            _replaceable(page, begins, kind, read)
+    measuring: dict[str, Any] = {
+        "on": on,
+        "data": data,
+        "output": output,
+        "shapes": dict(shape_option(text) for text in shape or ()) or None,
+        "threads": threads,
+        "cpus": None if cpus is None else pinning(cpus),
+        "budget_s": seconds(budget) if budget else None,
+        "half_width": share(width) if width else None,
+        "rounds_most": rounds,
+        "seed": seed,
+        "timeout_s": seconds(timeout) if timeout else None,
+    }
+    measuring = {name: value for name, value in measuring.items() if value is not None}
+    if against is None and against_python is None:
+        if measuring or overwrite or not siblings:
+            raise UserError(
+                "stored files are compared as they are: options of a measurement have no effect",
+                "leave them out, or measure both now with --against OLD_MODEL",
+            )
+        checked = api.check(subject, baseline=baseline or (), config=config)
+    else:
+        if output is not None:
+            _output(subject, output, False, overwrite, read)
+        measuring |= {"against": against, "against_python": against_python, "siblings": siblings}
+        with nullcontext() if output is None else _interruptible(output), _progress(rounds) as watch:
+            checked = api.check(
+                subject, baseline=baseline or (), config=config, overwrite=overwrite, watch=watch, **measuring
+            )
+    _write_pages(checked.verdicts, junit, markdown)
+    if as_json:
+        import msgspec
+
+        rows = [msgspec.to_builtins(row) | {"says": regression.sentence(row)} for row in checked.verdicts]
+        _print_json({"verdicts": rows, "passed": checked.passed})
+    else:
+        for sentence in checked.sentences:
+            typer.echo(sentence)
+        typer.echo(regression.conclusion(checked.verdicts))
+    if not checked.passed:
+        raise typer.Exit(EXIT_CHECK)
 
 
 @app.callback(invoke_without_command=True)
@@ -299,6 +492,25 @@ def _plainer(problem: UnicodeError) -> tuple[str, int]:
     return "".join(PLAINER.get(letter, "?") for letter in problem.object[problem.start : problem.end]), problem.end
 
 
+def _write_pages(verdicts: Sequence[Any], junit: Path | None, markdown: Path | None) -> None:
+    from whichpu.reports import regression
+    from whichpu.results import store
+
+    if junit is not None:
+        store.write(junit, regression.junit(verdicts))
+    if markdown is not None:
+        store.write(markdown, regression.markdown(verdicts).encode())
+
+
+def _replaceable(page: Path, begins: re.Pattern[bytes], kind: str, read: Sequence[Path]) -> None:
+    """Refuse to write over what the command reads, or over a file of another kind."""
+    _spare(page, read)
+    if not page.parent.is_dir():
+        raise UserError(f"there is no folder {page.parent}", f"mkdir -p {page.parent}")
+    if page.is_dir() or (page.exists() and not _begins(page, begins)):
+        raise UserError(f"{page} is there and is not {kind}, so it is not replaced", "name another file")
+
+
 def _output(model: Path, output: Path | None, resume: bool, overwrite: bool, read: Sequence[Path]) -> Path:
     """Where the campaign goes. Raises :class:`UserError` for a place that must not or can't be written."""
     if resume and overwrite:
@@ -309,13 +521,19 @@ def _output(model: Path, output: Path | None, resume: bool, overwrite: bool, rea
         return _free(Path(f"{model.stem}.whichpu.json"))
     if resume and not output.exists():
         raise UserError(f"there is no {output} to go on with", "leave out --resume to begin")
+    return _writable(output, f"{model.stem}.whichpu.json", overwrite, read, CAMPAIGN)
+
+
+def _writable(output: Path, example: str, overwrite: bool, read: Sequence[Path], kind: re.Pattern[bytes]) -> Path:
+    """``output``, unless it must not or can't be written: only a file of its own kind is replaced."""
     if output.is_dir():
-        raise UserError(f"{output} is a folder", f"name a file in it: -o {output / f'{model.stem}.whichpu.json'}")
+        raise UserError(f"{output} is a folder", f"name a file in it: -o {output / example}")
     if not output.parent.is_dir():
         raise UserError(f"there is no folder {output.parent}", f"mkdir -p {output.parent}")
     _spare(output, read)
-    if overwrite and output.exists() and not _begins(output, CAMPAIGN):
-        raise UserError(f"{output} is not a campaign file; --overwrite replaces no other", "name another file: -o FILE")
+    if overwrite and output.exists() and not _begins(output, kind):
+        what = "scenario" if kind is SCENARIO else "campaign"
+        raise UserError(f"{output} is not a {what} file; --overwrite replaces no other", "name another file: -o FILE")
     return output
 
 
@@ -415,6 +633,33 @@ def _tell(campaign: Any, path: Path, as_json: bool, stored: bool = True) -> None
     terminal.show(campaign, screen)
     if stored:
         screen.print(f"Every reading is in {path}; `whichpu report {path}` makes a page of it.", markup=False)
+
+
+def _tell_scenario(ran: Any, path: Path, as_json: bool, stored: bool = True) -> None:
+    from whichpu.reports import scenarios, terminal
+    from whichpu.results.scenarios import summarize
+
+    if as_json:
+        _print_json({"path": str(path), "rows": summarize(ran)})
+        return
+    screen = terminal.console()
+    scenarios.show(ran, screen)
+    if stored:
+        screen.print(f"Every test is in {path}; `whichpu report {path}` makes a page of it.", markup=False)
+
+
+@contextmanager
+def _stoppable(path: Path) -> Iterator[None]:
+    """Ctrl-C says which tests are kept before it ends the command."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        from whichpu.results import scenarios
+
+        tests = sum(len(row.probes) for row in scenarios.load(path).rows) if scenarios.is_one(path) else 0
+        kept = f"{tests} test{'s are' if tests > 1 else ' is'} kept in {path}." if tests else "Nothing was measured."
+        typer.echo(f"Stopped. {kept}", err=True)
+        raise
 
 
 def _print_json(body: object) -> None:

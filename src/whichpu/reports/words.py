@@ -16,6 +16,8 @@ VERDICTS = {
     "slower": "slower",
     "no-difference": "no difference shown",
     "too-small-to-matter": "too small to matter",
+    "better": "better",
+    "worse": "worse",
     "not-comparable": "not comparable",
 }
 PLAINER = {"–": "-", "µ": "u", "±": "+-", "·": "-", "…": "."}
