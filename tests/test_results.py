@@ -15,7 +15,8 @@ from whichpu.errors import UserError
 from whichpu.results import column, store
 from whichpu.results.comparison import compare, fastest
 from whichpu.results.schema import Block, Campaign, Difference, Reading, Result, json_schema
-from whichpu.results.summary import figures, median, opening_ratio, ratio, summarize
+from whichpu.results.latencies import median, opening_ratio, ratio
+from whichpu.results.summary import figures, summarize
 
 HERE = Path(__file__).parent
 GOLDEN = HERE / "golden" / "campaign-1.json"

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whichpu.stats import describe
+from whichpu.stats import best, describe
 from whichpu.stats.intervals import Estimate, holm, of_logs, p_value, t_quantile
 from whichpu.stats.verdicts import ALPHA, verdict
 
@@ -106,9 +106,53 @@ def test_percentiles_the_sample_can_not_support_are_refused_by_name():
     assert describe.unsupported(200, 95) is None
 
 
-def test_percentile_is_numpys_linear_one():
-    assert describe.percentile(np.array([10, 20, 30, 40]), 50) == 25
-    assert describe.percentile(np.array([10, 20, 30, 40]), 95) == pytest.approx(38.5)
+def test_a_percentile_is_the_geometric_mean_of_the_rounds_and_its_interval_theirs():
+    # Type 8 of 10, 20, 30, 40: p50 is 25; of ten times that 250: geometric mean sqrt(25 * 250).
+    rounds = [np.array([10, 20, 30, 40]), np.array([100, 200, 300, 400])]
+    found = describe.percentile(rounds, 50)
+    assert found.value == pytest.approx(math.sqrt(25 * 250))
+    assert found == of_logs([math.log(25), math.log(250)], 0.95)
+    assert describe.percentile(rounds[:1], 50).half_width is None
+
+
+def test_short_rounds_do_not_read_the_tail_too_low():
+    """Type 8's median is right where linear interpolation (type 7) reads p99 of 200 inferences low."""
+    generator = np.random.default_rng(1)
+    rounds = [np.exp(generator.standard_normal(200) * 0.3) * 1e6 for _ in range(2_000)]
+    truth = math.exp(0.3 * 2.3263) * 1e6
+    low = [float(np.percentile(sample, 99)) < truth for sample in rounds]
+    right = [describe.percentile([sample], 99).value < truth for sample in rounds]
+    assert 0.47 < np.mean(right) < 0.53
+    assert np.mean(low) > 0.55
+
+
+def test_probability_of_best_by_hand():
+    # The first is 10 % faster in each round and never anything else.
+    sure = best.probabilities([{0: 0.0, 1: 0.0, 2: 0.0}, {0: 0.1, 1: 0.1, 2: 0.1}])
+    assert sure == [1.0, 0.0]
+    # Ratio logs 0.01, -0.01, 0.03, 0.01: mean 0.01, error 0.00816: P(t(3) < 1.2247) = 0.8460.
+    found = best.probabilities(
+        [dict.fromkeys(range(4), 0.0), dict(enumerate([0.01, -0.01, 0.03, 0.01]))], draws=200_000
+    )
+    assert found[0] == pytest.approx(0.846, abs=0.004)
+    assert best.probabilities([{0: 0.0}, {0: 1.0}]) is None
+
+
+@given(st.lists(st.lists(st.floats(-1, 1), min_size=3, max_size=3), min_size=2, max_size=5))
+def test_probabilities_of_best_add_up_to_one(table):
+    found = best.probabilities([dict(enumerate(row)) for row in table], draws=500)
+    assert sum(found) == pytest.approx(1.0)
+
+
+def test_twins_are_each_the_best_in_half_of_the_draws():
+    generator = np.random.default_rng(3)
+    chances = []
+    for _ in range(300):
+        rounds = generator.normal(0, 0.02, 6)
+        chances.append(best.probabilities([dict.fromkeys(range(6), 0.0), dict(enumerate(rounds))], draws=400)[0])
+    # A probability that means what it says is uniform when nothing tells the two apart.
+    assert np.mean(chances) == pytest.approx(0.5, abs=0.06)
+    assert np.mean(np.array(chances) < 0.1) == pytest.approx(0.1, abs=0.06)
 
 
 @pytest.mark.parametrize(

@@ -77,7 +77,8 @@ class Wishes(msgspec.Struct, kw_only=True, frozen=True):
     rounds_most: int | None = None
     blocks: int = 10
     threads: int = 1
-    cpus: tuple[int, ...] = ()
+    cpus: tuple[int, ...] | None = None
+    """CPUs to pin every contender to; none given: as many as threads, chosen; empty: not pinned."""
     seed: int | None = None
     timeout_s: float = 120.0
     root: str = "/"
@@ -96,7 +97,7 @@ def make(model: Model, wishes: Wishes, watch: Watch, against: Model | None = Non
     watch.phase("looking at the runtimes")
     hello, found = describe(wishes)
     task = load_task(wishes.data, model.name) if wishes.data is not None and wishes.data.suffix == ".toml" else None
-    settings = _settings(wishes)
+    settings = _settings(wishes, _cpus(wishes, found, hello.machine))
     specs = _specs(model, found, wishes)
     contenders = _contenders(found, model, specs, settings, watch)
     if against is not None or wishes.against_python is not None:
@@ -134,7 +135,11 @@ def resume(plan: Plan, before: Campaign, wishes: Wishes) -> None:
         ("the machine", before.machine.hostname, now.machine.hostname),
         ("the CPU", before.machine.cpu_model, now.machine.cpu_model),
         ("the number of threads", before.settings.threads, now.settings.threads),
-        ("the CPUs of --cpus", before.settings.cpus, now.settings.cpus),
+        (
+            "the CPUs of --cpus",
+            before.settings.cpus,
+            before.settings.cpus if wishes.cpus is None else now.settings.cpus,
+        ),
         ("the inputs", _shapes(before), _shapes(now)),
         ("the data", before.settings.data, now.settings.data),
         ("the loop", before.settings.loop, now.settings.loop),
@@ -149,7 +154,7 @@ def resume(plan: Plan, before: Campaign, wishes: Wishes) -> None:
             )
     now.created, now.reference, now.results = before.created, before.reference, before.results
     now.watched = before.watched
-    now.settings = msgspec.structs.replace(now.settings, seed=before.settings.seed)
+    now.settings = msgspec.structs.replace(now.settings, seed=before.settings.seed, cpus=before.settings.cpus)
     for contender in plan.contenders:
         contender.result = next(result for result in now.results if result.name == contender.result.name)
     for contender in plan.contenders:
@@ -522,11 +527,24 @@ def _samples(wishes: Wishes, task: Task | None, specs: list[wire.TensorSpec], se
     return inputs.random(specs, seed)
 
 
-def _settings(wishes: Wishes) -> Settings:
+def _cpus(wishes: Wishes, found: list[Found], machine: wire.Machine) -> list[int]:
+    """CPUs that all contenders are pinned to: those asked for, else as many of the preferred as threads run.
+
+    Left to float, a process lands beside a neighbour's load or not, and stays there for a while: one of two equal
+    contenders then looks up to 50 % slower than the other (a shared machine, 2026-11-20; docs/method.md).
+    """
+    if wishes.cpus is not None:
+        return list(wishes.cpus)
+    preferred = machine.cpus_preferred or []
+    threads = max([entry.target.threads or wishes.threads for entry in found], default=wishes.threads)
+    return sorted(preferred[:threads]) if threads < len(preferred) else []
+
+
+def _settings(wishes: Wishes, cpus: list[int]) -> Settings:
     return Settings(
         seed=secrets.randbits(32) if wishes.seed is None else wishes.seed,
         threads=wishes.threads,
-        cpus=list(wishes.cpus),
+        cpus=cpus,
         budget_s=wishes.budget_s,
         half_width=wishes.half_width,
         matters=wishes.matters,

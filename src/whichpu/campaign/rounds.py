@@ -184,7 +184,7 @@ def _measure(
                 continue
             watch.step(seat.reading.round, seat.name, "is measured", 0.5 + 0.5 * turn / settings.blocks)
             with seat.attempt():
-                _block(seat, position, settings)
+                _block(seat, position, turn, settings)
             position += 1
         if position > before:
             lookout.look(number, turn + 1, _pids(seats))
@@ -199,7 +199,7 @@ def _spread(planned: int, turns: int, offset: float) -> set[int]:
     return {int((index + offset) * turns / planned) for index in range(planned)}
 
 
-def _block(seat: Seat, position: int, settings: Settings) -> None:
+def _block(seat: Seat, position: int, turn: int, settings: Settings) -> None:
     """One block: only this worker runs, all others are frozen, and the host sleeps until the answer comes."""
     assert seat.link is not None
     seat.link.thaw()
@@ -211,6 +211,7 @@ def _block(seat: Seat, position: int, settings: Settings) -> None:
     seat.reading.blocks.append(
         Block(
             position=position,
+            turn=turn,
             count=len(read.latencies_ns),
             opening=read.opening,
             began_ns=read.began_ns,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from whichpu.results.comparison import fastest, measured_results
 from whichpu.results.known import known, narrow, pairs
 from whichpu.results.schema import Campaign, Result
-from whichpu.results.summary import median
+from whichpu.results.latencies import median
 
 
 def still_needed(campaign: Campaign) -> list[str]:

@@ -15,8 +15,9 @@ from whichpu.reports import charts, units
 from whichpu.reports.words import STATUS, VERDICTS
 from whichpu.results.comparison import Comparison, agreeing, compare, fastest, measured_results
 from whichpu.results.known import why_stopped
+from whichpu.results.latencies import round_logs, steady_blocks
 from whichpu.results.schema import Campaign, Doubt, Form, Result
-from whichpu.results.summary import Figures, round_logs, steady_blocks, summarize
+from whichpu.results.summary import Figures, summarize
 from whichpu.stats import describe
 from whichpu.stats.intervals import CONFIDENCE
 from whichpu.stats.verdicts import ALPHA
@@ -457,9 +458,9 @@ def _median_row(row: Figures, result: Result, unit: units.Unit, front: bool) -> 
 
 def _spread_row(row: Figures, result: Result, unit: units.Unit, front: bool) -> charts.Spread:
     sample = np.concatenate([block for reading in result.readings for block in steady_blocks(reading)])
-    p50 = describe.percentile(sample, 50)
+    p50 = float(np.percentile(sample, 50))
     p5, p95 = (
-        None if describe.unsupported(sample.size, 95) else describe.percentile(sample, percent) / unit.size
+        None if describe.unsupported(sample.size, 95) else float(np.percentile(sample, percent)) / unit.size
         for percent in (5, 95)
     )
     least, most = float(sample.min()), float(sample.max())

@@ -6,8 +6,9 @@ import msgspec
 
 from whichpu.errors import UserError
 from whichpu.results.doubts import differs
+from whichpu.results.latencies import median, ratio, rounds_of_ratio
 from whichpu.results.schema import Campaign, Result
-from whichpu.results.summary import median, ratio
+from whichpu.stats import best
 from whichpu.stats.intervals import Estimate, holm, p_value
 from whichpu.stats.verdicts import verdict
 
@@ -81,6 +82,17 @@ def fastest(results: list[Result]) -> Result:
 def agreeing(campaign: Campaign) -> list[Result]:
     """Ranked contenders whose outputs agree with the reference's, as far as fp32 arithmetic explains."""
     return [result for result in measured_results(campaign) if not differs(result)]
+
+
+def probability_of_best(campaign: Campaign) -> dict[str, float]:
+    """For each ranked contender the probability that none is faster; empty when some have fewer than two rounds."""
+    runners = measured_results(campaign)
+    if len(runners) < 2:
+        return {}
+    base = fastest(runners)
+    logs = [rounds_of_ratio(result, base) for result in runners]
+    chances = best.probabilities(logs)
+    return {} if chances is None else dict(zip([result.name for result in runners], chances, strict=True))
 
 
 def _counts(result: Result, campaign: Campaign) -> bool:

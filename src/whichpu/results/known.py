@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from whichpu.results.comparison import fastest, measured_results
+from whichpu.results.latencies import median, ratio
 from whichpu.results.schema import Campaign, Result, Settings
-from whichpu.results.summary import median, ratio
 from whichpu.stats.intervals import Estimate
 
 CLEARLY_OUT = 1.25

@@ -9,9 +9,9 @@ import msgspec
 from whichpu.errors import UserError
 from whichpu.results.comparison import METRIC
 from whichpu.results.known import pairs
+from whichpu.results.latencies import median, ratio, round_logs
 from whichpu.results.limits import Config, Limits
 from whichpu.results.schema import Campaign, Result
-from whichpu.results.latencies import median, ratio, round_logs
 from whichpu.results.summary import figures
 from whichpu.stats import verdicts
 from whichpu.stats.days import CAMPAIGNS_LEAST, across_days

@@ -120,10 +120,12 @@ class Doubt(msgspec.Struct, kw_only=True, frozen=True):
 class Block(msgspec.Struct, kw_only=True, frozen=True):
     """A block within a reading: ``count`` latencies, of which the first ``opening`` ran on cold caches.
 
-    ``position`` counts the blocks of all contenders in the round, in the order they ran.
+    ``position`` counts the blocks of all contenders in the round, in the order they ran. In one ``turn`` each
+    contender runs a block at most once: blocks of one turn are neighbours in time (``None``: not noted).
     """
 
     position: int
+    turn: int | None = None
     count: int
     opening: int
     began_ns: Nanoseconds

@@ -6,19 +6,21 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from whichpu.results.column import unpack
+from whichpu.results.comparison import probability_of_best
 from whichpu.results.doubts import doubts_of
+from whichpu.results.latencies import median, opening_ratio, steady_blocks
 from whichpu.results.schema import Campaign, Difference, Doubt, Reading, Result
 from whichpu.stats import describe
-from whichpu.stats.intervals import Estimate, of_logs
+from whichpu.stats.intervals import Estimate
 
 
 class Figures(msgspec.Struct, kw_only=True):
     """One contender's figures. Latencies are steady ones (openings excluded), end to end, in ns.
 
-    ``median_ns`` is the geometric mean over rounds of each round's mean block median, and
-    ``median_low_ns``/``median_high_ns`` its 95 % t interval over rounds; ``mean`` to ``p99`` describe all
-    steady inferences together. ``throughput_per_s`` is completed inferences over wall time (SingleStream).
+    ``median_ns`` is the geometric mean over rounds of the round's median block median, and ``median_low_ns`` to
+    ``median_high_ns`` its 95 % t interval over rounds; so for ``p95`` and ``p99``, whose definition is ``percentiles``.
+    ``mean`` to ``std`` describe all steady inferences together. ``best`` is the probability that no other ranked
+    contender is faster. ``throughput_per_s`` is completed inferences over wall time (SingleStream).
     ``load_ns`` and ``first_ns`` are medians over rounds. What is ``None`` has its reason in ``missing``.
     """
 
@@ -44,7 +46,13 @@ class Figures(msgspec.Struct, kw_only=True):
     max_ns: float | None = None
     std_ns: float | None = None
     p95_ns: float | None = None
+    p95_low_ns: float | None = None
+    p95_high_ns: float | None = None
     p99_ns: float | None = None
+    p99_low_ns: float | None = None
+    p99_high_ns: float | None = None
+    percentiles: str | None = None
+    best: float | None = None
     throughput_per_s: float | None = None
     opening_ratio: float | None = None
     load_ns: float | None = None
@@ -60,6 +68,9 @@ class Figures(msgspec.Struct, kw_only=True):
 def summarize(campaign: Campaign) -> list[Figures]:
     """Figures of all contenders: measured ones by median, then the yardsticks, then those without figures."""
     rows = [figures(result, campaign) for result in campaign.results]
+    chances = probability_of_best(campaign)
+    for row in rows:
+        row.best = chances.get(row.name)
     return sorted(rows, key=lambda row: (row.median_ns is None, row.yardstick, row.median_ns or 0.0))
 
 
@@ -88,56 +99,6 @@ def figures(result: Result, campaign: Campaign) -> Figures:
     return row
 
 
-def round_logs(result: Result) -> dict[int, float]:
-    """For each measured round, the mean over its blocks of the log of the block's median latency in ns."""
-    logs = {}
-    for reading in result.readings:
-        medians = [float(np.median(block)) for block in steady_blocks(reading)]
-        if medians:
-            logs[reading.round] = float(np.mean(np.log(np.maximum(medians, 1.0))))
-    return logs
-
-
-def median(result: Result) -> Estimate | None:
-    """The contender's median latency in ns with its interval over rounds."""
-    logs = list(round_logs(result).values())
-    return of_logs(logs) if logs else None
-
-
-def ratio(contender: Result, baseline: Result) -> tuple[Estimate, list[float]] | None:
-    """Contender's latency over the baseline's, from rounds that both ran in; and the log ratio of each round."""
-    above, below = round_logs(contender), round_logs(baseline)
-    logs = [above[number] - below[number] for number in sorted(above.keys() & below.keys())]
-    return (of_logs(logs), logs) if logs else None
-
-
-def steady_blocks(reading: Reading) -> list[npt.NDArray[np.int64]]:
-    """The steady latencies in ns of each block of a reading, in order; empty blocks are left out."""
-    if reading.latencies_ns is None:
-        return []
-    latencies = unpack(reading.latencies_ns)
-    ends = np.cumsum([block.count for block in reading.blocks])
-    pieces = [
-        latencies[end - block.count + block.opening : end] for block, end in zip(reading.blocks, ends, strict=True)
-    ]
-    return [piece for piece in pieces if piece.size]
-
-
-def opening_ratio(readings: list[Reading]) -> float | None:
-    """How much slower than the steady median the first inference of a block is, as a median of ratios."""
-    ratios = []
-    for reading in readings:
-        if reading.latencies_ns is None:
-            continue
-        latencies, start = unpack(reading.latencies_ns), 0
-        for block in reading.blocks:
-            piece = latencies[start : start + block.count]
-            start += block.count
-            if block.opening and piece.size > block.opening:
-                ratios.append(float(piece[0]) / max(1.0, float(np.median(piece[block.opening :]))))
-    return float(np.median(ratios)) if ratios else None
-
-
 def _describe(row: Figures, estimate: Estimate, measured: list[Reading]) -> None:
     sample = np.concatenate([block for reading in measured for block in steady_blocks(reading)])
     row.rounds, row.count, row.loop = estimate.rounds, int(sample.size), measured[0].loop
@@ -149,8 +110,10 @@ def _describe(row: Figures, estimate: Estimate, measured: list[Reading]) -> None
         row.std_ns = float(sample.std(ddof=1))
     else:
         row.missing["std"] = "one inference says nothing about spread"
-    row.p95_ns = _supported(row, sample, 95)
-    row.p99_ns = _supported(row, sample, 99)
+    rounds = [np.concatenate(steady_blocks(reading)) for reading in measured]
+    row.percentiles = describe.DEFINITION
+    row.p95_ns, row.p95_low_ns, row.p95_high_ns = _percentile(row, rounds, 95)
+    row.p99_ns, row.p99_low_ns, row.p99_high_ns = _percentile(row, rounds, 99)
     blocks = [block for reading in measured for block in reading.blocks]
     wall_ns = sum(block.wall_ns for block in blocks)
     if wall_ns:
@@ -161,12 +124,16 @@ def _describe(row: Figures, estimate: Estimate, measured: list[Reading]) -> None
     row.first_ns = _middle([reading.first_ns for reading in measured])
 
 
-def _supported(row: Figures, sample: npt.NDArray[np.int64], percent: float) -> float | None:
-    refusal = describe.unsupported(int(sample.size), percent)
+def _percentile(
+    row: Figures, rounds: list[npt.NDArray[np.int64]], percent: float
+) -> tuple[float | None, float | None, float | None]:
+    """The percentile and its interval; what can't be given is ``None``, with the reason in ``row.missing``."""
+    refusal = describe.unsupported(sum(sample.size for sample in rounds), percent)
     if refusal is not None:
         row.missing[f"p{percent:g}"] = refusal
-        return None
-    return describe.percentile(sample, percent)
+        return None, None, None
+    found = describe.percentile(rounds, percent)
+    return found.value, found.low, found.high
 
 
 def _middle(values: list[int | None]) -> float | None:

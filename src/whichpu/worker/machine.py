@@ -34,6 +34,7 @@ def look(root: str = "/") -> wire.Machine:
         virtualised=_virtualised(root),
         clock_resolution_ns=resolution_ns,
         clock_cost_ns=cost_ns,
+        cpus_preferred=cpus_preferred(root),
     )
 
 
@@ -60,6 +61,41 @@ def cpus_usable() -> int:
         return len(os.sched_getaffinity(0))
     except AttributeError:  # not on macOS, not on Windows
         return os.cpu_count() or 1
+
+
+def cpus_preferred(root: str = "/") -> Optional[List[int]]:
+    """Usable CPUs, the one to pin to first: fast cores before slow ones, one thread of each core before its siblings,
+    high numbers before low ones (interrupts mostly go to CPU 0). ``None`` where processes can't be pinned.
+
+    A core's speed is the kernel's ``cpu_capacity`` (Arm), else its highest frequency.
+    """
+    if not hasattr(os, "sched_setaffinity"):
+        return None
+    usable = sorted(os.sched_getaffinity(0), reverse=True)
+    return sorted(usable, key=lambda cpu: (_rank_of_thread(root, cpu, usable), -_speed(root, cpu)))
+
+
+def _speed(root: str, cpu: int) -> int:
+    folder = "sys/devices/system/cpu/cpu%d/" % cpu
+    for name in ("cpu_capacity", "cpufreq/cpuinfo_max_freq"):
+        text = _line(root, folder + name)
+        if text and text.isdigit():
+            return int(text)
+    return 0
+
+
+def _rank_of_thread(root: str, cpu: int, usable: List[int]) -> int:
+    """How many usable siblings of the same core come before this CPU."""
+    core = _cpu_list(_line(root, "sys/devices/system/cpu/cpu%d/topology/thread_siblings_list" % cpu) or "")
+    return sum(1 for other in usable if other in core and other > cpu)
+
+
+def _cpu_list(text: str) -> List[int]:
+    """``0-2,8`` as numbers; what is no such list gives none."""
+    found: List[int] = []
+    for first, last in re.findall(r"(\d+)(?:-(\d+))?", text):
+        found += range(int(first), int(last or first) + 1)
+    return found
 
 
 def tied_to(call: Callable[[], Any], wall_s: float = 0.03) -> Optional[List[int]]:

@@ -100,6 +100,17 @@ class Measure:
 
 
 @dataclass
+class Endure:
+    """Run back to back for ``window_ns`` (one inference at least): one window of a sustained run.
+
+    The first ``kept`` latencies come back raw.
+    """
+
+    window_ns: int = 1_000_000_000
+    kept: int = 50
+
+
+@dataclass
 class Infer:
     """Run every sample of the inputs file (as in :class:`Bind`); write all outputs, ``[samples, *shape]``.
 
@@ -159,6 +170,7 @@ REQUESTS: Dict[str, Type[Any]] = {
     "bind": Bind,
     "warm": Warm,
     "measure": Measure,
+    "endure": Endure,
     "infer": Infer,
     "look": LookNow,
     "load-test": LoadTest,
@@ -170,7 +182,10 @@ REQUESTS: Dict[str, Type[Any]] = {
 
 @dataclass
 class Machine:
-    """The board as found. What could not be read is ``None``, never zero."""
+    """The board as found. What could not be read is ``None``, never zero.
+
+    ``cpus_preferred`` are the usable CPUs in the order in which contenders are pinned to them.
+    """
 
     hostname: str
     system: str
@@ -187,6 +202,7 @@ class Machine:
     virtualised: Optional[bool]
     clock_resolution_ns: int
     clock_cost_ns: int
+    cpus_preferred: Optional[List[int]] = None
 
 
 @dataclass
@@ -290,6 +306,25 @@ class Block:
     wall_ns: int
     cpu_ns: int
     switches_involuntary: Optional[int]
+    loop: str = "python"
+
+
+@dataclass
+class Window:
+    """One window of a sustained run; its figures are over all ``count`` latencies, percentiles as NumPy's default.
+
+    ``latencies_ns`` are the first of them, raw and in order. ``began_ns`` is CLOCK_MONOTONIC.
+    """
+
+    began_ns: int
+    wall_ns: int
+    count: int
+    median_ns: float
+    p95_ns: float
+    p99_ns: float
+    min_ns: int
+    max_ns: int
+    latencies_ns: List[int]
     loop: str = "python"
 
 

@@ -1,0 +1,96 @@
+"""The latencies of a contender: its blocks, its rounds, and the ratio to another contender's, from raw readings."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from whichpu.results.column import unpack
+from whichpu.results.schema import Reading, Result
+from whichpu.stats.intervals import Estimate, of_logs
+
+
+def round_logs(result: Result) -> dict[int, float]:
+    """For each measured round, the log of the median over its blocks of the block's median latency in ns.
+
+    A median over blocks too: a neighbour that wakes up for two blocks of ten then moves nothing.
+    """
+    return {reading.round: float(np.median(list(logs.values()))) for reading, logs in _block_logs(result)}
+
+
+def median(result: Result) -> Estimate | None:
+    """The contender's median latency in ns with its interval over rounds."""
+    logs = list(round_logs(result).values())
+    return of_logs(logs) if logs else None
+
+
+def ratio(contender: Result, baseline: Result) -> tuple[Estimate, list[float]] | None:
+    """Contender's latency over the baseline's, from rounds that both ran in; and the log ratio of each round."""
+    found = rounds_of_ratio(contender, baseline)
+    logs = [found[number] for number in sorted(found)]
+    return (of_logs(logs), logs) if logs else None
+
+
+def rounds_of_ratio(contender: Result, baseline: Result) -> dict[int, float]:
+    """The log ratio of each round that both ran in.
+
+    It is the median, over the turns in which both ran a block, of the log ratio of these two blocks' medians: they are
+    neighbours in time, so that what the machine did then falls on both.
+    """
+    below = {reading.round: logs for reading, logs in _block_logs(baseline)}
+    return {
+        reading.round: _paired(logs, below[reading.round])
+        for reading, logs in _block_logs(contender)
+        if reading.round in below
+    }
+
+
+def _block_logs(result: Result) -> list[tuple[Reading, dict[int, float]]]:
+    """The measured readings, each with the log of its blocks' median latencies in ns, by turn."""
+    found = []
+    for reading in result.readings:
+        blocks = zip(reading.blocks, _steady(reading), strict=False)
+        turns = [
+            (order if block.turn is None else block.turn, float(np.log(max(np.median(piece), 1.0))))
+            for order, (block, piece) in enumerate(blocks)
+            if piece.size
+        ]
+        if turns:
+            found.append((reading, dict(turns)))
+    return found
+
+
+def _paired(above: dict[int, float], below: dict[int, float]) -> float:
+    """A round's log ratio; where no turn was shared, that of the two medians."""
+    shared = above.keys() & below.keys()
+    if not shared:
+        return float(np.median(list(above.values())) - np.median(list(below.values())))
+    return float(np.median([above[turn] - below[turn] for turn in shared]))
+
+
+def steady_blocks(reading: Reading) -> list[npt.NDArray[np.int64]]:
+    """The steady latencies in ns of each block of a reading, in order; empty blocks are left out."""
+    return [piece for piece in _steady(reading) if piece.size]
+
+
+def _steady(reading: Reading) -> list[npt.NDArray[np.int64]]:
+    if reading.latencies_ns is None:
+        return []
+    latencies = unpack(reading.latencies_ns)
+    ends = np.cumsum([block.count for block in reading.blocks])
+    return [latencies[end - block.count + block.opening : end] for block, end in zip(reading.blocks, ends, strict=True)]
+
+
+def opening_ratio(readings: list[Reading]) -> float | None:
+    """How much slower than the steady median the first inference of a block is, as a median of ratios."""
+    ratios = []
+    for reading in readings:
+        if reading.latencies_ns is None:
+            continue
+        latencies, start = unpack(reading.latencies_ns), 0
+        for block in reading.blocks:
+            piece = latencies[start : start + block.count]
+            start += block.count
+            if block.opening and piece.size > block.opening:
+                ratios.append(float(piece[0]) / max(1.0, float(np.median(piece[block.opening :]))))
+    return float(np.median(ratios)) if ratios else None
