@@ -11,7 +11,7 @@ from typing import IO, Any, Callable, Dict, List, Optional
 
 import numpy
 
-from . import conditions, machine, measure, scenarios, wire
+from . import conditions, endure, machine, measure, scenarios, wire
 from .backends import BACKENDS, Arrays, Refused, Session, load, load_native
 
 OUT_OF_MEMORY = ("bad_alloc", "bad allocation", "Failed to allocate memory")
@@ -79,6 +79,7 @@ class Worker:
             wire.Bind: self.bind,
             wire.Warm: self.warm,
             wire.Measure: lambda request: measure.block(self._bound(), request),
+            wire.Endure: lambda request: endure.window(self._bound(), request),
             wire.Infer: self.infer,
             wire.LookNow: conditions.look,
             wire.LoadTest: self.load_test,
