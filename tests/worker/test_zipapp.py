@@ -22,13 +22,14 @@ def archive(tmp_path_factory):
     return path
 
 
+@pytest.mark.parametrize("script", ["test_worker.py", "test_native.py"])
 @pytest.mark.parametrize("python", [sys.executable, str(PYTHON38)], ids=["this-python", "python3.8"])
-def test_worker_passes_its_own_tests_from_the_zipapp(archive, python, tmp_path):
+def test_worker_passes_its_own_tests_from_the_zipapp(archive, python, script, tmp_path):
     if not Path(python).exists():
         pytest.skip("no Python 3.8 on this machine (make test looks for pyenv's 3.8.18 and for python3.8)")
-    shutil.copy(HERE / "test_worker.py", tmp_path)  # alone: nothing of the project is beside it
+    shutil.copy(HERE / script, tmp_path)  # alone: nothing of the project is beside it
     ran = subprocess.run(
-        [python, "test_worker.py"],
+        [python, script],
         cwd=tmp_path,
         env={**os.environ, "WHICHPU_WORKER": str(archive), "PYTHONWARNINGS": "error"},
         capture_output=True,
@@ -57,6 +58,7 @@ def test_bundle_holds_the_worker_and_nothing_else(archive):
     names = zipfile.ZipFile(archive).namelist()
     assert all(name == "__main__.py" or name.startswith("whichpu_worker/") for name in names)
     assert "whichpu_worker/backends/null.py" in names
+    assert "whichpu_worker/loop.c" in names
 
 
 def test_archive_is_named_after_its_sources_and_kept(monkeypatch, tmp_path):

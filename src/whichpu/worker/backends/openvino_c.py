@@ -2,8 +2,8 @@
 
 The Python adapter opens the model first, with the same settings, and is closed again: it tells the order, names and
 types of inputs and outputs and, from the compiled graph, the precision that runs, which the C interface doesn't show
-(https://docs.openvino.ai, "OpenVINO Runtime C API"). Types are OpenVINO's own numbers, taken from the model's ports,
-for they are not the same in every version.
+(https://docs.openvino.ai, "OpenVINO Runtime C API"). Inputs go into the request's own memory; types never cross,
+because OpenVINO's numbers for them are not the same in every version.
 """
 
 from __future__ import annotations
@@ -27,17 +27,16 @@ CALLS = (
     "ov_core_create",
     "ov_core_read_model",
     "ov_core_compile_model",
-    "ov_model_const_input_by_index",
     "ov_model_is_dynamic",
     "ov_model_reshape_by_port_indexes",
     "ov_partial_shape_create_static",
-    "ov_port_get_element_type",
     "ov_compiled_model_get_property",
     "ov_compiled_model_create_infer_request",
-    "ov_tensor_create_from_host_ptr",
     "ov_tensor_data",
+    "ov_tensor_get_byte_size",
     "ov_tensor_get_shape",
-    "ov_infer_request_set_input_tensor_by_index",
+    "ov_tensor_set_shape",
+    "ov_infer_request_get_input_tensor_by_index",
     "ov_infer_request_get_output_tensor_by_index",
     "ov_infer_request_infer",
 )
@@ -47,7 +46,6 @@ RELEASES = (
     "ov_compiled_model_free",
     "ov_infer_request_free",
     "ov_tensor_free",
-    "ov_output_const_port_free",
     "ov_partial_shape_free",
     "ov_shape_free",
     "ov_free",
@@ -90,8 +88,6 @@ class OpenVinoC(Session):
         twin.close()
         del twin, core
         self.api = api
-        self.tensors: List[Any] = []
-        self.held: Arrays = []
         self.request: Any = None
         self._compile(job, device, settings)
         self.effective = dict(self._effective(openvino.READ_BACK), loop="native, %s" % api.name)
@@ -99,16 +95,12 @@ class OpenVinoC(Session):
     def bind(self, arrays: Arrays) -> native.NativeCall:
         self._unbind()
         self.request = self.api.made("ov_compiled_model_create_infer_request", self.compiled)  # its state is fresh
-        self.held = [native.aligned(array) for array in arrays]
-        for index, array in zip(self.order, self.held):
-            tensor = self._tensor(array, self.kinds[index])
-            self.tensors.append(tensor)
-            self.api.call("ov_infer_request_set_input_tensor_by_index", self.request, ctypes.c_size_t(index), tensor)
-        keep = (self.held, self.tensors)
-        return native.NativeCall(self.api.library.ov_infer_request_infer, [self.request], self.api.refuse, keep)
+        for index, array, spec in zip(self.order, arrays, self.inputs):
+            self._fill(index, array, spec)
+        return native.NativeCall(self.api.library.ov_infer_request_infer, [self.request], self.api.refuse)
 
     def read(self) -> Arrays:
-        return [self._output(index, spec.dtype) for index, spec in enumerate(self.outputs)]
+        return [self._output(index, spec) for index, spec in enumerate(self.outputs)]
 
     def close(self) -> None:
         self._unbind()
@@ -122,7 +114,6 @@ class OpenVinoC(Session):
         try:
             if job.inputs and api.library.ov_model_is_dynamic(model):
                 self._reshape(model, job.inputs)
-            self.kinds = [self._kind(model, index) for index in range(len(self.inputs))]
             texts = [text for name, value in settings.items() for text in (name, _said(value))]
             # Variadic in C: name, value, name, value, ... after the place for the result.
             self.compiled = ctypes.c_void_p()
@@ -146,34 +137,43 @@ class OpenVinoC(Session):
             for shape in shapes:
                 self.api.release("partial_shape", ctypes.byref(shape))
 
-    def _kind(self, model: Any, index: int) -> int:
-        """An input's type, as this version of OpenVINO numbers it."""
-        port, kind = self.api.made("ov_model_const_input_by_index", model, ctypes.c_size_t(index)), ctypes.c_int()
+    def _fill(self, index: int, array: "numpy.ndarray[Any, Any]", spec: wire.TensorSpec) -> None:
+        """Copy into the request's own input memory."""
+        if array.dtype.name != spec.dtype:
+            raise Refused("%s takes %s, not %s" % (spec.name, spec.dtype, array.dtype.name))
+        api, source = self.api, numpy.array(array, order="C")
+        tensor = api.made("ov_infer_request_get_input_tensor_by_index", self.request, ctypes.c_size_t(index))
         try:
-            self.api.call("ov_port_get_element_type", port, ctypes.byref(kind))
-        finally:
-            self.api.release("output_const_port", port)
-        return kind.value
-
-    def _tensor(self, array: "numpy.ndarray[Any, Any]", kind: int) -> Any:
-        """A tensor over the array's memory."""
-        shape = Shape(array.ndim, (ctypes.c_int64 * max(1, array.ndim))(*array.shape))
-        memory = ctypes.c_void_p(array.ctypes.data)
-        return self.api.made("ov_tensor_create_from_host_ptr", ctypes.c_int(kind), shape, memory)
-
-    def _output(self, index: int, dtype: str) -> "numpy.ndarray[Any, Any]":
-        """A copy of an output."""
-        api, shape = self.api, Shape()
-        tensor = api.made("ov_infer_request_get_output_tensor_by_index", self.request, ctypes.c_size_t(index))
-        try:
-            api.call("ov_tensor_get_shape", tensor, ctypes.byref(shape))
-            array = numpy.empty([shape.sizes[axis] for axis in range(shape.rank)], dtype)
-            api.release("shape", ctypes.byref(shape))
-            if array.nbytes:
-                ctypes.memmove(array.ctypes.data, api.made("ov_tensor_data", tensor), array.nbytes)
+            if -1 in spec.shape:
+                sizes = (ctypes.c_int64 * source.ndim)(*source.shape)
+                api.call("ov_tensor_set_shape", tensor, Shape(source.ndim, sizes))
+            size = ctypes.c_size_t()
+            api.call("ov_tensor_get_byte_size", tensor, ctypes.byref(size))
+            if size.value != source.nbytes:
+                raise Refused("%s takes %d bytes, the data has %d" % (spec.name, size.value, source.nbytes))
+            if size.value:
+                ctypes.memmove(api.made("ov_tensor_data", tensor), source.ctypes.data, size.value)
         finally:
             api.release("tensor", tensor)
+
+    def _output(self, index: int, spec: wire.TensorSpec) -> "numpy.ndarray[Any, Any]":
+        """A copy of an output."""
+        tensor = self.api.made("ov_infer_request_get_output_tensor_by_index", self.request, ctypes.c_size_t(index))
+        try:
+            array = numpy.empty(self._shape(tensor) if -1 in spec.shape else spec.shape, spec.dtype)
+            if array.nbytes:
+                ctypes.memmove(array.ctypes.data, self.api.made("ov_tensor_data", tensor), array.nbytes)
+        finally:
+            self.api.release("tensor", tensor)
         return array
+
+    def _shape(self, tensor: Any) -> List[int]:
+        """Not for scalars: OpenVINO's C interface refuses to tell theirs."""
+        shape = Shape()
+        self.api.call("ov_tensor_get_shape", tensor, ctypes.byref(shape))
+        sizes = [int(shape.sizes[axis]) for axis in range(shape.rank)]
+        self.api.release("shape", ctypes.byref(shape))
+        return sizes
 
     def _effective(self, names: Any) -> Dict[str, str]:
         found = {name: self._property(name) for name in names}
@@ -192,9 +192,7 @@ class OpenVinoC(Session):
     def _unbind(self) -> None:
         if self.request is not None:
             self.api.release("infer_request", self.request)
-        for tensor in self.tensors:
-            self.api.release("tensor", tensor)
-        self.request, self.tensors, self.held = None, [], []
+        self.request = None
 
 
 class Api:
