@@ -16,6 +16,7 @@ from whichpu.reports.words import STATUS, VERDICTS
 from whichpu.results.comparison import Comparison, agreeing, compare, fastest, measured_results
 from whichpu.results.known import why_stopped
 from whichpu.results.latencies import round_logs, steady_blocks
+from whichpu.results.scenarios import ScenarioRun
 from whichpu.results.schema import Campaign, Doubt, Form, Result
 from whichpu.results.summary import Figures, summarize
 from whichpu.stats import describe
@@ -132,16 +133,24 @@ class Notes:
         return LETTERS[number] if number < len(LETTERS) else f"{LETTERS[number % len(LETTERS)]}{number // len(LETTERS)}"
 
 
-def page(campaigns: Sequence[tuple[str, Campaign]]) -> str:
-    """The whole report of campaigns, each with the name of its file; it needs no network and no script."""
-    views = [_view(number, name, campaign) for number, (name, campaign) in enumerate(campaigns, 1)]
-    models = list(dict.fromkeys(campaign.model.name for _, campaign in campaigns))
+def page(files: Sequence[tuple[str, Campaign | ScenarioRun]]) -> str:
+    """The whole report of campaigns and scenarios, each with the name of its file; no network, no script."""
+    from whichpu.reports import scenarios
+
+    views = [
+        _view(number, name, one) if isinstance(one, Campaign) else scenarios.view(number, name, one)
+        for number, (name, one) in enumerate(files, 1)
+    ]
+    campaigns = [(name, one) for name, one in files if isinstance(one, Campaign)]
+    models = list(dict.fromkeys(one.model.name for _, one in files))
     return (
         _templates()
         .get_template("page.html.j2")
         .render(
             title=f"WhichPU: {units.joined(models)}",
             views=views,
+            measured=bool(campaigns),
+            tested=len(campaigns) < len(files),
             swaps=charts.DARK,
             matters=_matters(campaigns),
             nominal=f"{100 * CONFIDENCE:g} %",

@@ -14,7 +14,7 @@ import msgspec
 
 from whichpu.errors import UserError
 from whichpu.results import store
-from whichpu.results.schema import ModelInfo, Status
+from whichpu.results.schema import Campaign, ModelInfo, Status
 from whichpu.worker.wire import Machine, Precision
 
 VERSION: Literal["whichpu.scenario/1"] = "whichpu.scenario/1"
@@ -126,6 +126,77 @@ class ScenarioRun(msgspec.Struct, kw_only=True):
     rows: list[Row] = []
 
 
+class Summary(msgspec.Struct, kw_only=True):
+    """A row's figures: those of the test that answers. Latencies in ns, rates in queries/s, throughput in samples/s.
+
+    ``verdict`` is LoadGen's own on that test, ``overload_verdict`` that on the test at ``overload_rate_per_s``.
+    """
+
+    contender: str
+    target: str
+    batch: int
+    threads: int
+    streams: int
+    status: str
+    why: str | None = None
+    remedy: str | None = None
+    ran_precision: str | None = None
+    verdict: Literal["VALID", "INVALID"] | None = None
+    reasons: list[str] = []
+    rate_per_s: float | None = None
+    throughput_per_s: float | None = None
+    mean_ns: float | None = None
+    p50_ns: float | None = None
+    p90_ns: float | None = None
+    p99_ns: float | None = None
+    queries: int | None = None
+    samples: int | None = None
+    overload_rate_per_s: float | None = None
+    overload_verdict: Literal["VALID", "INVALID"] | None = None
+    tests: int = 0
+    logs: str | None = None
+
+
+def summarize(run: ScenarioRun) -> list[Summary]:
+    """Figures of all rows: the largest throughput first, those without figures last, in the order they ran."""
+    rows = [_summary(row, run.terms.scenario == "Server") for row in run.rows]
+    return sorted(rows, key=lambda row: -(row.throughput_per_s or 0.0))
+
+
+def _summary(row: Row, served: bool) -> Summary:
+    summary = Summary(
+        contender=row.contender,
+        target=row.target,
+        batch=row.batch,
+        threads=row.threads,
+        streams=row.streams,
+        status=row.status,
+        why=row.why,
+        remedy=row.remedy,
+        ran_precision=row.precision.ran if row.precision else None,
+        tests=len(row.probes),
+    )
+    if row.found is not None:
+        found = row.found
+        summary.verdict, summary.reasons, summary.logs = verdict(found), found.reasons, found.logs
+        summary.rate_per_s = found.rate_per_s if served else None
+        summary.throughput_per_s, summary.queries, summary.samples = (
+            found.throughput_per_s,
+            found.queries,
+            found.samples,
+        )
+        for name in ("mean", "p50", "p90", "p99"):
+            setattr(summary, f"{name}_ns", found.latency_ns.get(name))
+    if row.overloaded is not None:
+        summary.overload_rate_per_s, summary.overload_verdict = row.overloaded.rate_per_s, verdict(row.overloaded)
+    return summary
+
+
+def verdict(probe: Probe) -> Literal["VALID", "INVALID"]:
+    """LoadGen's word."""
+    return "VALID" if probe.valid else "INVALID"
+
+
 def json_schema() -> dict[str, object]:
     """The published JSON Schema of a scenario file."""
     schema = msgspec.json.schema(ScenarioRun)
@@ -162,6 +233,11 @@ def load(path: Path) -> ScenarioRun:
         return run
     except (msgspec.ValidationError, ValueError) as problem:
         raise UserError(f"{path} is damaged: {problem}", "run the scenario again") from problem
+
+
+def load_any(path: Path) -> Campaign | ScenarioRun:
+    """A scenario file or a campaign file. Raises :class:`UserError`."""
+    return load(path) if is_one(path) else store.load(path)
 
 
 def is_one(path: Path) -> bool:

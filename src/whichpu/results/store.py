@@ -68,6 +68,10 @@ def _check_version(path: Path, body: Any) -> None:
         return
     if isinstance(found, str) and found.startswith("whichpu.campaign/"):
         raise UserError(f"{path} is of schema {found}; this WhichPU reads {VERSION}", "upgrade WhichPU")
+    if isinstance(found, str) and found.startswith("whichpu.scenario/"):
+        raise UserError(
+            f"{path} is a scenario file, not a campaign file", "`whichpu show` and `whichpu report` read it"
+        )
     raise UserError(
         f"{path} is not a campaign file: it names no whichpu.campaign schema", "give a file that `whichpu run` wrote"
     )
