@@ -85,6 +85,7 @@ def measure(
     against: Pathlike | None = None,
     against_python: str | None = None,
     loop: str = "auto",
+    sustained_s: float | None = None,
     watch: Watch | None = None,
 ) -> Measurement:
     """Measure one model on every target of ``on`` (``all``: every runtime within reach).
@@ -97,7 +98,8 @@ def measure(
     ``against`` is an older version of the model, ``against_python`` an interpreter with older runtimes: each target is
     then measured with them too, interleaved, and held against that (see :func:`check`).
     ``loop`` is ``native`` (what a C++ application sees; the Python loop where a runtime can't), ``python``, or
-    ``auto``: native when every contender can.
+    ``auto``: native when every contender can. With ``sustained_s``, after the rounds each contender runs alone and
+    without a pause for so many seconds (see :func:`whichpu.results.sustained.outlook`).
     Raises :class:`whichpu.UserError` for the user's mistakes; a contender's trouble is a row.
     """
     from whichpu.campaign import plan as planning
@@ -125,6 +127,7 @@ def measure(
         timeout_s=timeout_s,
         against_python=against_python,
         loop=loop,
+        sustained_s=sustained_s,
     )
     network = artefact.load(Path(model), [Path(form) for form in forms], shapes, siblings)
     old = artefact.load(Path(against), [], shapes, siblings) if against is not None else None

@@ -31,7 +31,7 @@ app = typer.Typer(
 )
 TARGETS = ("all", "onnxruntime:cpu", "openvino:cpu", "openvino:cpu,precision=default", "opencv:cpu", "torch:cpu",
            "litert:cpu", "ncnn:cpu", "mnn:cpu", "null:cpu")  # fmt: skip
-COMMANDS = ("devices", "run", "scenario", "show", "compare", "report", "check")
+COMMANDS = ("devices", "doctor", "run", "scenario", "show", "compare", "report", "check")
 CAMPAIGN = re.compile(rb'\s*\{\s*"schema"\s*:\s*"whichpu\.campaign/')
 SCENARIO = re.compile(rb'\s*\{\s*"schema"\s*:\s*"whichpu\.scenario/')
 XML = re.compile(rb"\s*<\?xml")
@@ -106,6 +106,23 @@ def devices(
 
 
 @app.command()
+def doctor(
+    cpus: Annotated[str | None, typer.Option(metavar="LIST", help="CPUs that will be measured: 0,2-3.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Look for what will make figures noisy on this machine, and say how to quiet it."""
+    from whichpu.campaign.doctor import examine
+    from whichpu.reports import doctor as report
+    from whichpu.reports import terminal
+
+    found = examine(cpu_list(cpus))
+    if as_json:
+        _print_json(found)
+    else:
+        report.show(found, terminal.console())
+
+
+@app.command()
 def run(
     model: Annotated[Path, typer.Argument(help="Model file: .onnx, .pt2, .tflite, .xml, .param or .mnn.")],
     on: Annotated[
@@ -151,6 +168,10 @@ def run(
     seed: Annotated[
         int | None, typer.Option(metavar="N", help="Seed of order and random data (default: drawn, stored).", min=0)
     ] = None,
+    sustained: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="After the rounds, run each contender alone and without a pause for TIME."),
+    ] = None,
     timeout: Annotated[str, typer.Option(metavar="TIME", help="Silence after which a worker counts as hung.")] = "120s",
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the campaign in --output.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the campaign file in --output.")] = False,
@@ -182,6 +203,7 @@ def run(
             cpus=pinning(cpus),
             loop=loop,
             seed=seed,
+            sustained_s=None if sustained is None else seconds(sustained),
             timeout_s=seconds(timeout),
             watch=watch,
         )

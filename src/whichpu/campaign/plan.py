@@ -49,6 +49,7 @@ class Contender(msgspec.Struct, kw_only=True):
     bytes: int = 0
     native_why_not: str | None = None
     loop: Loop = "python"
+    named: bool = True
 
 
 class Plan(msgspec.Struct, kw_only=True):
@@ -84,6 +85,8 @@ class Wishes(msgspec.Struct, kw_only=True, frozen=True):
     root: str = "/"
     """Where the watcher finds /proc and /sys; a test passes a small tree."""
     against_python: str | None = None
+    sustained_s: float | None = None
+    """How long each contender runs without a pause after the rounds; ``None``: not at all."""
     loop: str = "auto"
     """``native`` where a contender can, ``python`` for all, or ``auto``: native when every contender can."""
 
@@ -174,6 +177,7 @@ class Found(msgspec.Struct, kw_only=True):
     target: Target
     description: wire.Description
     note: str = ""
+    named: bool = False
 
 
 def describe(wishes: Wishes) -> tuple[wire.Hello, list[Found]]:
@@ -281,7 +285,8 @@ def _explicit(name: str | None, target: Target, description: wire.Description) -
         for offer in description.offers
         if (offer.device, offer.precision, offer.options) == (target.device, target.precision, target.options)
     ]
-    return Found(name=name or str(target), target=target, description=description, note=notes[0] if notes else "")
+    note = notes[0] if notes else ""
+    return Found(name=name or str(target), target=target, description=description, note=note, named=True)
 
 
 def _offered(description: wire.Description) -> list[Found]:
@@ -329,7 +334,7 @@ def _contender(entry: Found, model: Model, specs: list[wire.TensorSpec], setting
         python=target.python,
         versions=description.versions,
     )
-    contender = Contender(target=target, result=result, format="", path=model.path)
+    contender = Contender(target=target, result=result, format="", path=model.path, named=entry.named)
     contender.native_why_not = _native_why_not(target, description)
     if not description.usable:
         result.status, result.why, result.remedy = "not-here", description.why_not, description.remedy
@@ -554,6 +559,7 @@ def _settings(wishes: Wishes, cpus: list[int]) -> Settings:
         timeout_s=wishes.timeout_s,
         loop=_asked_loop(wishes.loop),
         data=_data_name(wishes.data) if wishes.data is not None else "random, seeded",
+        sustained_s=wishes.sustained_s,
     )
 
 

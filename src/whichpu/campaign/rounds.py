@@ -124,18 +124,7 @@ def _prepare(seat: Seat, plan: Plan, inputs: Path, check: Check) -> None:
     with seat.attempt() as link:
         if link is None:
             return
-        job = wire.Open(
-            backend=target.backend,
-            device=target.device,
-            model=str(seat.contender.path.absolute()),
-            format=seat.contender.format,
-            precision=target.precision,
-            threads=result.threads,
-            options=target.options,
-            inputs=plan.campaign.model.inputs,
-            loop=seat.contender.loop,
-        )
-        opened = link.ask(job, wire.Opened)
+        opened = link.ask(job_of(seat.contender, plan), wire.Opened)
         seat.reading.load_ns, seat.reading.import_ns = opened.load_ns, opened.import_ns
         seat.reading.rss_bytes = opened.rss_bytes
         tied = result.effective.get(TIES_ITSELF)
@@ -157,6 +146,22 @@ def _prepare(seat: Seat, plan: Plan, inputs: Path, check: Check) -> None:
         seat.latency_ns = float(np.median(warmed.latencies_ns[-20:]))
         _plan_blocks(seat, settings)
         link.freeze()
+
+
+def job_of(contender: Contender, plan: Plan) -> wire.Open:
+    """What a contender's worker is to load."""
+    target = contender.target
+    return wire.Open(
+        backend=target.backend,
+        device=target.device,
+        model=str(contender.path.absolute()),
+        format=contender.format,
+        precision=target.precision,
+        threads=contender.result.threads,
+        options=target.options,
+        inputs=plan.campaign.model.inputs,
+        loop=contender.loop,
+    )
 
 
 def _plan_blocks(seat: Seat, settings: Settings) -> None:

@@ -12,6 +12,7 @@ from whichpu.campaign.check import Check
 from whichpu.campaign.lookout import Lookout
 from whichpu.campaign.plan import Contender, Plan
 from whichpu.campaign.rounds import Seat, run_round
+from whichpu.campaign.sustained import run_sustained
 from whichpu.campaign.watch import Watch
 from whichpu.results import store
 from whichpu.results.schema import Campaign, Status
@@ -36,6 +37,7 @@ def run(plan: Plan, path: Path | None, watch: Watch) -> Campaign:
             if path is not None:
                 store.save(campaign, path)
             watch.round_done(campaign, len(_active(plan)))
+    run_sustained(plan, check, watch, lambda: None if path is None else store.save(campaign, path))
     campaign.finished = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     if path is not None:
         store.save(campaign, path)

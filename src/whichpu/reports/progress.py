@@ -35,6 +35,11 @@ class Progress:
         to_go = self._to_go(time.monotonic() - self.began, round_number, done)
         self._draw(f"round {round_number + 1} · {100 * done:.0f} % · {to_go} · {contender} {doing}")
 
+    def endures(self, contender: str, passed_s: float, asked_s: float) -> None:
+        """One contender runs without a pause."""
+        asked = units.seconds(asked_s)
+        self._draw(f"{contender} runs without a pause · {units.seconds(passed_s)} of {asked}")
+
     def round_done(self, campaign: Campaign, active: int) -> None:
         """A round is stored: the next step tells."""
 

@@ -86,6 +86,7 @@ class Settings(msgspec.Struct, kw_only=True, frozen=True):
     timeout_s: float
     data: str
     loop: LoopAsked = "python"
+    sustained_s: float | None = None
 
 
 class Difference(msgspec.Struct, kw_only=True, frozen=True):
@@ -152,6 +153,35 @@ class Reading(msgspec.Struct, kw_only=True):
     trouble: str | None = None
 
 
+class Sustained(msgspec.Struct, kw_only=True):
+    """One fresh process that ran alone, back to back, for ``asked_s``: its windows in order, as columns.
+
+    ``began_ns`` counts from the first window's beginning; a window's figures are over all its ``count`` latencies
+    (percentiles as NumPy's default, rounded to ns). Of each window the first ``kept`` latencies are kept raw, one
+    window after the other in ``latencies_ns``. ``first_ns`` is the first inference, which is in no window.
+    ``position`` is the contender's place among the sustained runs, in the order they ran. ``trouble`` says why a run
+    ended before its time; what it had read is here.
+    """
+
+    asked_s: float
+    window_s: float
+    position: int
+    loop: str = "python"
+    first_ns: Nanoseconds | None = None
+    began_ns: Column | None = None
+    wall_ns: Column | None = None
+    count: Column | None = None
+    median_ns: Column | None = None
+    p95_ns: Column | None = None
+    p99_ns: Column | None = None
+    min_ns: Column | None = None
+    max_ns: Column | None = None
+    kept: Column | None = None
+    latencies_ns: Column | None = None
+    trouble: str | None = None
+    remedy: str | None = None
+
+
 class Result(msgspec.Struct, kw_only=True):
     """One contender: its target, what really ran, and all its readings; or the reason why there are none.
 
@@ -184,6 +214,7 @@ class Result(msgspec.Struct, kw_only=True):
     score: float | None = None
     doubts: list[Doubt] = []
     readings: list[Reading] = []
+    sustained: Sustained | None = None
 
 
 class Look(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):

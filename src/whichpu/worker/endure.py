@@ -14,6 +14,9 @@ from .native import NativeCall
 CHUNK = 20_000
 """Inferences after which latencies move from a list into an array, eight bytes each."""
 
+LOOKS = 8
+"""Looks at the clock in a window at least: how many inferences fit is only a guess."""
+
 MOST = 10_000_000
 """Inferences that a window holds at most."""
 
@@ -28,8 +31,9 @@ def window(call: Call, request: wire.Endure) -> wire.Window:
         until_ns = began_ns + request.window_ns
         left_ns = request.window_ns
         while not chunks or (left_ns > 0 and count < MOST):
-            chunks.append(numpy.array(timed_at_least(call, 1, left_ns, CHUNK), dtype=numpy.int64))
-            count += len(chunks[-1])
+            chunk = timed_at_least(call, 1, min(left_ns, request.window_ns // LOOKS), CHUNK)
+            chunks.append(numpy.array(chunk, dtype=numpy.int64))
+            count += len(chunk)
             left_ns = until_ns - clock()
         wall_ns = clock() - began_ns
     finally:
