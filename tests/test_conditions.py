@@ -1,7 +1,6 @@
 """The machine watched while measuring: what is read from five machines, what it makes doubtful, a whole campaign."""
 
 import json
-from pathlib import Path
 
 import msgspec
 import pytest
@@ -22,7 +21,7 @@ from whichpu.targets.link import WorkerTrouble
 from whichpu.worker import conditions as worker
 from whichpu.worker import wire
 
-GOLDEN = Path(__file__).parent / "golden" / "campaign-1.json"
+GOLDEN = trees.GOLDEN
 
 
 def look(root, **more):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 CPU = "sys/devices/system/cpu"
+GOLDEN = Path(__file__).parent / "golden" / "campaign-1.json"
 
 
 def write(root: Path, files: dict[str, object]) -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from whichpu.reports import charts, units
+from whichpu.reports import charts, conditions, units
 from whichpu.reports.words import STATUS, VERDICTS
 from whichpu.results.comparison import Comparison, agreeing, compare, fastest, measured_results
 from whichpu.results.known import why_stopped
@@ -34,6 +34,9 @@ TOUCHES = {
     "never-steady": "median",
     "other-load": "median",
     "coarse-clock": "median",
+    "throttled": "median",
+    "governor": "median",
+    "steal": "median",
 }
 """Beside which figure a doubt is marked; any other kind is marked beside the contender's name."""
 
@@ -121,7 +124,7 @@ class Notes:
 
     def touching(self, row: Figures, place: str) -> tuple[Mark, ...]:
         """Marks of a contender's doubts about one of its figures."""
-        return tuple(self.doubt(row.name, doubt) for doubt in row.doubts if TOUCHES.get(doubt.kind, "name") == place)
+        return tuple(self.doubt(row.name, doubt) for doubt in row.doubts if _place(doubt) == place)
 
     def reason(self, says: str) -> Mark:
         """The mark of a reason why a figure is unknown."""
@@ -249,7 +252,7 @@ def _view(number: int, file: str, campaign: Campaign) -> dict[str, Any]:
         "harness": [(_harness(row, measured), notes.touching(row, "median")) for row in yardsticks],
         "lacking": [_lack(row, results[row.name], notes) for row in rows if _lacking(row)],
         "ran": [_what_ran(row, results[row.name], campaign) for row in measured],
-        "scores": [*_scores(campaign), why_stopped(campaign)],
+        "scores": [*_scores(campaign), why_stopped(campaign), conditions.sentence(campaign)],
         "notes": notes,
     }
 
@@ -316,7 +319,13 @@ def _interval(row: Figures, notes: Notes) -> Cell:
 
 def _time(row: Figures, name: str, unit: units.Unit, notes: Notes) -> Cell:
     value = getattr(row, f"{name}_ns")
-    return _cell(value, units.in_unit(value, unit), row.missing.get(name, "not known"), notes)
+    cell = _cell(value, units.in_unit(value, unit), row.missing.get(name, "not known"), notes)
+    return replace(cell, marks=cell.marks + notes.touching(row, name))
+
+
+def _place(doubt: Doubt) -> str:
+    """Beside which figure a doubt is marked."""
+    return doubt.touches if doubt.touches in TIMES else TOUCHES.get(doubt.kind, "name")
 
 
 def _difference(row: Figures, notes: Notes) -> Cell:

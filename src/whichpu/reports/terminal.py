@@ -6,7 +6,7 @@ import io
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from whichpu.reports import units
+from whichpu.reports import conditions, units
 from whichpu.reports.tables import NAME_LEAST, Column, fits, print_item, print_tables, safe, table
 from whichpu.reports.words import STATUS, VERDICTS
 from whichpu.results.comparison import Comparison, agreeing, compare, fastest, measured_results
@@ -50,6 +50,8 @@ def show(campaign: Campaign, screen: Console) -> None:
     for line in _notes(rows, campaign):
         screen.print(line, markup=False)
     screen.print(f"\n{why_stopped(campaign)}", markup=False)
+    if campaign.watched is not None:
+        screen.print(conditions.sentence(campaign), markup=False)
     absent = [row for row in rows if row.median_ns is None or row.status not in ("measured", "pending")]
     if absent:
         _print_absent(screen, absent)
@@ -174,8 +176,11 @@ def _print_doubts(screen: Console, rows: list[Figures]) -> None:
         advice = dict.fromkeys(doubt.advice for _, doubt in kinds[kind] if doubt.advice)
         words = kind.replace("-", " ")
         print_item(screen, f"{words} ({'; '.join(advice)})" if advice else words, indent=2)
+        said: dict[str, list[str]] = {}
         for name, doubt in kinds[kind]:
-            print_item(screen, f"{name}: {doubt.says}", indent=4)
+            said.setdefault(doubt.says, []).append(name)
+        for says, names in said.items():
+            print_item(screen, f"{units.joined(names)}: {says}", indent=4)
 
 
 def _names(rows: list[Figures]) -> Column:

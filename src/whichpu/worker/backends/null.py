@@ -1,4 +1,4 @@
-"""Does nothing, or waits a known time: what it reads is what the harness itself costs.
+"""Does nothing, waits a known time, or does a known work: what it reads is what the harness itself costs.
 
 It takes any model, or none, and gives back the inputs it was given.
 """
@@ -15,6 +15,7 @@ FORMATS = ("*",)
 OPTIONS = {
     "delay": "how long an inference takes: a busy wait, as 50us, 2ms or 1s (default: none at all)",
     "step": "another delay from some time after binding on, as 2.4ms@10s",
+    "work": "turns of an empty loop in an inference, which a falling clock makes longer (default: none)",
 }
 UNITS_NS = {"ns": 1, "us": 1_000, "ms": 1_000_000, "s": 1_000_000_000}
 
@@ -33,7 +34,8 @@ def offers() -> List[wire.Offer]:
 
 def open(job: wire.Open) -> "Null":
     step = job.options.get("step")
-    return Null(job.inputs or [], delay_ns(job.options.get("delay", "0ns")), None if step is None else step_of(step))
+    null = Null(job.inputs or [], delay_ns(job.options.get("delay", "0ns")), None if step is None else step_of(step))
+    return Loop(null.inputs, turns_of(job.options["work"])) if "work" in job.options else null
 
 
 class Step(NamedTuple):
@@ -65,6 +67,25 @@ class Null(Session):
         return [array.copy() for array in self.held]
 
 
+class Loop(Null):
+    """An empty loop of so many turns: unlike a wait, it takes longer on a slower CPU."""
+
+    def __init__(self, inputs: List[wire.TensorSpec], turns: int) -> None:
+        super().__init__(inputs, 0)
+        self.effective = {"work": str(turns)}
+        self.turns = turns
+
+    def bind(self, arrays: Arrays) -> Callable[[], Any]:
+        self.held = [array.copy() for array in arrays]
+        turns = self.turns
+
+        def loop() -> None:
+            for _ in range(turns):
+                pass
+
+        return loop
+
+
 def delay_ns(text: str, written: str = "") -> int:
     """``50us`` in ns. Raises :class:`Refused` for anything else, in the words it was ``written`` in."""
     for unit in ("ns", "us", "ms", "s"):
@@ -86,6 +107,13 @@ def step_of(text: str) -> Step:
     if not at:
         raise Refused("step=%s is not a delay and a time; write it as step=2.4ms@10s" % text)
     return Step(delay_ns(wait, "step=%s" % text), delay_ns(after, "step=%s" % text))
+
+
+def turns_of(text: str) -> int:
+    """``20000`` turns. Raises :class:`Refused` for anything else."""
+    if not text.isdigit() or len(text) > 12:
+        raise Refused("work=%s is not a number of turns; write it as work=20000" % text)
+    return int(text)
 
 
 def _nothing() -> None:

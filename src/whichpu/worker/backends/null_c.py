@@ -17,8 +17,8 @@ def devices() -> List[str]:
 
 
 def open(job: wire.Open) -> "NullC":
-    if "step" in job.options:
-        raise Refused("the null backend takes its step in Python")
+    if "step" in job.options or "work" in job.options:
+        raise Refused("the null backend takes its step and its work in Python")
     native.library()
     return NullC(job.inputs or [], null.delay_ns(job.options.get("delay", "0ns")))
 
