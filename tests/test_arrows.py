@@ -12,10 +12,11 @@ import whichpu
 ROOT = Path(whichpu.__file__).parent
 # What each room may import, besides itself and errors: the arrows of docs/architecture.md.
 ARROWS = {
-    "cli": {"api", "campaign", "models", "reports", "results", "targets"},
+    "cli": {"api", "api_scenarios", "campaign", "models", "reports", "results", "targets"},
     "__main__": {"cli"},
-    "__init__": {"api"},
+    "__init__": {"api", "api_scenarios"},
     "api": {"campaign", "models", "reports", "results"},
+    "api_scenarios": {"campaign", "reports", "results"},
     "reports": {"results", "stats"},
     "campaign": {"models", "results", "stats", "targets", "tasks", "worker.wire"},
     "tasks": {"results"},
@@ -25,7 +26,17 @@ ARROWS = {
     "stats": set(),
     "errors": set(),
 }
-RUNTIMES = ("onnxruntime", "openvino", "cv2", "torch", "ai_edge_litert", "tflite_runtime", "ncnn", "MNN")
+RUNTIMES = (
+    "onnxruntime",
+    "openvino",
+    "cv2",
+    "torch",
+    "ai_edge_litert",
+    "tflite_runtime",
+    "ncnn",
+    "MNN",
+    "mlperf_loadgen",
+)
 
 
 def rooms_imported(path):
@@ -83,7 +94,9 @@ def test_help_imports_nothing_heavy():
 
 
 def test_public_names_are_there():
-    assert sorted(whichpu.__all__) == ["Measurement", "UserError", "__version__", "load", "measure"]
+    assert sorted(whichpu.__all__) == [
+        "Measurement", "ScenarioMeasurement", "UserError", "__version__", "load", "measure", "scenario",
+    ]  # fmt: skip
     for name in whichpu.__all__:
         assert getattr(whichpu, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):

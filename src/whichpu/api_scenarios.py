@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from whichpu.errors import UserError
-from whichpu.results.scenarios import Row, ScenarioRun
+from whichpu.results import scenarios as results
+from whichpu.results.scenarios import Row, ScenarioRun, Summary, summarize
 
 if TYPE_CHECKING:
     from whichpu.campaign.watch import Watch
@@ -27,6 +28,16 @@ class ScenarioMeasurement:
     def rows(self) -> list[Row]:
         """A row for each contender, batch size and numbers of threads and streams."""
         return self.run.rows
+
+    @property
+    def figures(self) -> list[Summary]:
+        """What answers each row, the largest throughput first, with LoadGen's verdict (latencies in ns)."""
+        return summarize(self.run)
+
+    @classmethod
+    def load(cls, path: Pathlike) -> ScenarioMeasurement:
+        """A scenario file. Raises :class:`whichpu.UserError`."""
+        return cls(results.load(Path(path)), Path(path))
 
     def __repr__(self) -> str:
         from whichpu.reports import scenarios

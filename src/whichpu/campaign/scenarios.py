@@ -405,9 +405,9 @@ def _conclude(row: Row) -> None:
             row.overload = after
     elif row.probes and row.status == "measured":
         least = min(row.probes, key=lambda probe: probe.rate_per_s)
-        said = f" ({least.reasons[0]})" if least.reasons else ""
-        held = "was called INVALID" if not least.valid else "held in a short test only"
-        row.why = f"no rate holds: the lowest tried, {least.rate_per_s:.4g} queries/s, {held}{said}"
+        held = "held in a short test only" if least.valid else "; ".join(["is INVALID", *least.reasons[:1]])
+        quickest = f"; its quickest query took {least.latency_ns['min'] / 1e6:.3g} ms" if least.latency_ns else ""
+        row.why = f"no rate holds: the lowest tried, {least.rate_per_s:.4g} queries/s, {held}{quickest}"
         row.remedy = "give a wider --bound, or more --streams"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from whichpu.reports import units
@@ -17,17 +17,18 @@ SERIES_MOST = 6
 SWEPT = ("batch", "streams", "threads")
 SWEEP = "LoadGen’s samples a second. Filled: VALID; hollow: INVALID. Blue: the series with the largest."
 OFFERED = (
-    "Each dot is a test: its p{percent} against the rate offered. Filled: VALID; hollow: INVALID. Dashes: the bound."
-    " Blue: the highest rate that holds. Both scales are logarithmic."
+    "Each dot is a test: its p{percent} against the rate offered. Filled: VALID; hollow: INVALID. Large: the"
+    " highest rate that holds, blue where it is the largest. Dashes: the bound. Both scales are logarithmic."
 )
 
 
 class Point(NamedTuple):
-    """A test: where it stands, and LoadGen's verdict."""
+    """A test: where it stands, LoadGen's verdict, and whether it is its row's answer."""
 
     x: float | str
     y: float
     valid: bool
+    answer: bool = False
 
 
 class Series(NamedTuple):
@@ -105,9 +106,10 @@ class _Frame:
             colour = FRONT if each.front else REST
             line = [{"x": point.x, "y": point.y} for point in each.points]
             layers.append(self._chart(line, x, y).mark_line(color=colour, strokeWidth=1.2, opacity=0.6))
-            for valid, fill in ((True, colour), (False, "transparent")):
-                dots = [{"x": point.x, "y": point.y} for point in each.points if point.valid is valid]
-                layers.append(self._chart(dots, x, y).mark_point(size=50, color=colour, fill=fill, filled=False))
+            for kind, fill, size in (((True, False), colour, 50), ((False, False), "transparent", 50),
+                                     ((True, True), colour, 160)):  # fmt: skip
+                dots = [{"x": p.x, "y": p.y} for p in each.points if (p.valid, p.answer) == kind]
+                layers.append(self._chart(dots, x, y).mark_point(size=size, color=colour, fill=fill, filled=False))
         layers += self._names(x, y) if len(self.series) > 1 else []
         chart = alt.layer(*layers).properties(width=self.width, height=self.height)
         chart = chart.configure(font=FONT, background="transparent", padding=4, aria=False).configure_view(stroke=None)
@@ -134,7 +136,9 @@ class _Frame:
             )
             number = alt.Chart(alt.Data(values=[{"x": last.x, "y": last.y, "text": str(index + 1)}]))
             drawn.append(
-                number.mark_text(align="left", dx=8, fontSize=12.5, color=colour).encode(x=x, y=y, text="text:N")
+                number.mark_text(align="left", dx=9 + 14 * index, fontSize=12.5, color=colour).encode(
+                    x=x, y=y, text="text:N"
+                )
             )
         return drawn
 
@@ -175,19 +179,19 @@ def _offers(run: ScenarioRun) -> list[Series]:
     from whichpu.reports.scenarios import called
 
     key = f"p{100 * run.terms.percentile:g}"
-    series, rates = {}, {}
+    series: dict[str, list[Point]] = {}
     for row in run.rows:
         points = [
-            Point(probe.rate_per_s, probe.latency_ns[key], probe.valid) for probe in row.probes if probe.latency_ns
+            Point(probe.rate_per_s, probe.latency_ns[key], probe.valid, probe is row.found)
+            for probe in row.probes
+            if probe.latency_ns
         ]
         if points:
             series[called(row)] = sorted(points)
-            rates[called(row)] = row.found.rate_per_s if row.found is not None else 0.0
-    held = {tuple(points): rates[name] for name, points in series.items()}
-    return _best(series, lambda points: held[tuple(points)])
+    return _best(series, lambda points: max((float(point.x) for point in points if point.answer), default=0.0))
 
 
-def _best(series: dict[str, list[Point]], rank: Any) -> list[Series]:
+def _best(series: dict[str, list[Point]], rank: Callable[[list[Point]], float]) -> list[Series]:
     names = sorted(series, key=lambda name: -rank(series[name]))[:SERIES_MOST]
     return [Series(name, series[name], name == names[0]) for name in names]
 

@@ -45,7 +45,8 @@ def show(run: ScenarioRun, screen: Console) -> None:
     if absent:
         screen.print("\n[bold]Without figures[/bold]")
     for row in absent:
-        print_item(screen, f"{called(row)}: {_state(row)}: {' '.join((row.why or 'no reason is known').split())}", 2)
+        why = " ".join((row.why or "no reason is known").split())
+        print_item(screen, f"{called(row)}: {why}" if row.tests else f"{called(row)}: {STATUS[row.status]}: {why}", 2)
         if row.remedy:
             print_item(screen, f"Try: {row.remedy}", indent=4)
 
@@ -85,6 +86,11 @@ def called(row: Summary | Row) -> str:
     return ", ".join([row.contender, *(f"{name} {value}" for name, value in parts if value != 1)])
 
 
+def _counted(run: ScenarioRun) -> str:
+    """What is counted: Offline has one query of all samples."""
+    return "samples" if run.terms.scenario == "Offline" else "queries"
+
+
 def _state(row: Summary) -> str:
     return "no rate holds" if row.status == "measured" else STATUS[row.status]
 
@@ -102,8 +108,9 @@ def _print_figures(screen: Console, rows: list[Summary], run: ScenarioRun) -> No
     answer.append(Column("LoadGen", [row.verdict or units.UNKNOWN for row in rows]))
     if served:
         answer.append(Column("at 1.3 x", [row.overload_verdict or units.UNKNOWN for row in rows]))
+    of = _counted(run)
     effort = [
-        Column("queries", [f"{row.queries or 0:,}" for row in rows], right=True),
+        Column(of, [f"{getattr(row, of) or 0:,}" for row in rows], right=True),
         Column("tests", [str(row.tests) for row in rows], right=True),
     ]
     if not title:
@@ -161,7 +168,8 @@ def _facts(run: ScenarioRun) -> Iterator[str]:
     yield f"{machine.cpus_usable} CPU{'s' * (machine.cpus_usable != 1)} usable"
     yield f"pinned to CPU {units.joined(list(map(str, terms.cpus)))}" if terms.cpus else "not pinned"
     yield f"LoadGen {version(run)}"
-    yield f"tests of {units.digits(terms.duration_s)} s and {terms.least_queries:,} queries at least"
+    queries = f" and {terms.least_queries:,} queries" if terms.least_queries > 1 else ""
+    yield f"tests of {units.digits(terms.duration_s)} s{queries} at least"
     yield f"data {terms.data}"
     yield f"seed {terms.seed}"
 
@@ -176,7 +184,7 @@ def _table(run: ScenarioRun, rows: list[Summary], notes: Any) -> Any:
     heads += [Head("throughput", "samples/s"), Head("LoadGen", "verdict", words=True)]
     heads += [Head("at 1.3 ×", "verdict", words=True)] if served else []
     heads += [Head(name, unit.name) for name in ("p50", "p90", "p99")] if timed else []
-    heads += [Head("queries"), Head("tests")]
+    heads += [Head(_counted(run)), Head("tests")]
     cells = []
     for row in rows:
         line = [
@@ -189,7 +197,7 @@ def _table(run: ScenarioRun, rows: list[Summary], notes: Any) -> Any:
         line += [_verdict(row.overload_verdict, [], notes)] if served else []
         if timed:
             line += [Cell(units.in_unit(value, unit)) for value in (row.p50_ns, row.p90_ns, row.p99_ns)]
-        cells.append([*line, Cell(f"{row.queries or 0:,}"), Cell(str(row.tests))])
+        cells.append([*line, Cell(f"{getattr(row, _counted(run)) or 0:,}"), Cell(str(row.tests))])
     return Table(run.terms.scenario, LATENCY[run.terms.scenario] or "all samples at once", heads, cells)
 
 
@@ -234,14 +242,14 @@ def _tests(row: Row, run: ScenarioRun) -> Any:
     key = f"p{100 * run.terms.percentile:g}"
     unit = units.time_unit(probe.latency_ns.get(key) for probe in row.probes)
     heads = [Head("test", words=True), Head("rate", "offered" if run.terms.bound_ns else "expected")]
-    heads += [Head("throughput", "samples/s"), Head(key, unit.name), Head("queries"), Head("verdict", words=True)]
+    heads += [Head("throughput", "samples/s"), Head(key, unit.name), Head(_counted(run)), Head("verdict", words=True)]
     cells = [
         [
             Cell(f"{number} {probe.purpose}"),
             Cell(units.digits(probe.rate_per_s)),
             Cell(units.digits(probe.throughput_per_s)),
             Cell(units.in_unit(probe.latency_ns.get(key), unit)),
-            Cell(f"{probe.queries:,}"),
+            Cell(f"{getattr(probe, _counted(run)):,}"),
             Cell(verdict(probe), title="; ".join(probe.reasons)),
         ]
         for number, probe in enumerate(row.probes, 1)
