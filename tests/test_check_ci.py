@@ -513,7 +513,7 @@ def test_the_targets_of_a_file_are_measured_again(cli: Cli, models: SimpleNamesp
 CHECK_SH = """#!/bin/sh
 # The step of a workflow: nothing in it but commands that a user would write.
 set -u
-whichpu check model.onnx --against baseline/model.onnx --on onnxruntime:cpu --budget 2s --rounds 5 \\
+whichpu check model.onnx --against baseline/model.onnx --on onnxruntime:cpu --budget 1s --rounds 3 \\
     --junit junit.xml --markdown summary.md
 status=$?
 cat summary.md >> "$GITHUB_STEP_SUMMARY"
