@@ -376,7 +376,7 @@ class Throttles(Silence):
 
 
 def measured(root, models, listener):
-    wishes = planning.Wishes(on=("a=null:cpu", "b=null:cpu,delay=50us"), rounds_most=2, seed=1, root=str(root))
+    wishes = planning.Wishes(on=("a=null:cpu", "b=null:cpu,delay=50us"), rounds_most=2, seed=1, root=str(root), cpus=())
     plan = planning.make(artefact.load(models.mlp, [], {}, True), wishes, listener)
     run(plan, root / "campaign.json", listener)
     return store.load(root / "campaign.json")
