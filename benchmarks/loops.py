@@ -1,45 +1,41 @@
-"""The host's end of ``tight_loop.py``: started, driven over a pipe, frozen and thawed like a worker."""
+"""The host's end of the tight loops: started, driven over a pipe, frozen and thawed like a worker."""
 
 from __future__ import annotations
 
 import json
 import os
 import select
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from whichpu.targets.local import QUIET
 
 SCRIPT = Path(__file__).parent / "tight_loop.py"
+PROGRAM = Path(__file__).parent / "tight_loop.c"
 
 
 class LoopTrouble(RuntimeError):
     """The loop's process died or hung; holds its last words."""
 
 
-class Loop:
-    """One running ``tight_loop.py``, in the environment that :func:`whichpu.targets.local.start` gives a worker."""
+class Resident:
+    """One running loop, in the environment that :func:`whichpu.targets.local.start` gives a worker."""
 
     def __init__(
-        self,
-        model: Path,
-        inputs: Path,
-        kind: Literal["bound", "naive"],
-        *,
-        threads: int = 1,
-        cpus: Sequence[int] = (),
-        timeout_s: float = 120.0,
+        self, command: Sequence[str], *, threads: int = 1, cpus: Sequence[int] = (), timeout_s: float = 120.0
     ) -> None:
         self.timeout_s = timeout_s
+        self.name = Path(command[0] if len(command) < 2 else command[1]).name
         self.stderr = tempfile.TemporaryFile()  # noqa: SIM115  # closed in close()
-        pin = [",".join(map(str, cpus))] if cpus else []
+        pin = ["taskset", "--cpu-list", ",".join(map(str, cpus))] if cpus else []
         self.process = subprocess.Popen(
-            [sys.executable, str(SCRIPT), str(model), str(inputs), kind, str(threads), *pin],
+            [*pin, *command],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.stderr,
@@ -78,7 +74,7 @@ class Loop:
         self.process.communicate()
         self.stderr.close()
 
-    def __enter__(self) -> Loop:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -112,4 +108,31 @@ class Loop:
         self.process.kill()
         self.process.wait()
         self.stderr.seek(0)
-        return LoopTrouble(f"{SCRIPT.name} {what}: {self.stderr.read().decode(errors='replace')[-2000:]}")
+        return LoopTrouble(f"{self.name} {what}: {self.stderr.read().decode(errors='replace')[-2000:]}")
+
+
+class Loop(Resident):
+    """``tight_loop.py``; ``kind`` is what its command line names."""
+
+    def __init__(
+        self,
+        model: Path,
+        inputs: Path,
+        kind: Literal["bound", "naive", "openvino"],
+        *,
+        threads: int = 1,
+        cpus: Sequence[int] = (),
+        timeout_s: float = 120.0,
+    ) -> None:
+        command = [sys.executable, str(SCRIPT), str(model), str(inputs), kind, str(threads)]
+        super().__init__(command, threads=threads, cpus=cpus, timeout_s=timeout_s)
+
+
+def compiled(folder: Path) -> Path:
+    """``tight_loop.c`` as a program."""
+    compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+    if compiler is None:
+        raise SystemExit("tight_loop.c needs a C compiler (cc, gcc or clang) in PATH")
+    program = folder / "tight_loop"
+    subprocess.run([compiler, "-std=gnu17", "-O2", "-o", str(program), str(PROGRAM), "-ldl"], check=True)
+    return program

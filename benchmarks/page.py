@@ -11,7 +11,7 @@ from pathlib import Path
 from whichpu import __version__
 from whichpu.worker import machine
 
-PACKAGES = ("onnxruntime", "numpy", "scipy")
+PACKAGES = ("onnxruntime", "openvino", "numpy", "scipy")
 
 
 class Facts:

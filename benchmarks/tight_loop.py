@@ -1,10 +1,11 @@
-"""The tightest ONNX Runtime loop that Python allows, as a resident process; imports nothing of WhichPU.
+"""Loops that scripts in Python run, as a resident process; imports nothing of WhichPU.
 
-    python tight_loop.py MODEL INPUTS.npz {bound,naive} THREADS [CPUS]
+    python tight_loop.py MODEL INPUTS.npz {bound,naive,openvino} THREADS [CPUS]
 
-``bound`` is the reference that the harness is held against: inputs and outputs bound once to preallocated values,
+``bound`` is the tightest loop that Python allows on ONNX Runtime: inputs and outputs bound once to preallocated values,
 the clock read directly before and after the lowest-level call, latencies written into a preallocated list, garbage
-collector off. ``naive`` is what most scripts do: ``perf_counter`` around ``session.run(None, feeds)``.
+collector off. ``naive`` is what most scripts do: ``perf_counter`` around ``session.run(None, feeds)``; ``openvino`` is
+the same around OpenVINO's ``compiled(feeds)``. (``tight_loop.c`` is the tightest loop of all.)
 
 One request a line on stdin, one JSON answer a line on stdout: ``warm`` (run until steady), ``run N`` (N inferences)
 or ``block OPENING_NS STEADY_NS`` (the opening inferences are run and left out).
@@ -24,12 +25,11 @@ from statistics import median
 from typing import Any
 
 import numpy as np
-import onnxruntime
 
 Loop = Callable[[int], list[int]]
 """Runs so many inferences and gives their latencies in ns."""
 
-OPENING_LEAST, STEADY_LEAST, MOST = 2, 20, 4_000
+OPENING_LEAST, STEADY_LEAST, MOST = 2, 20, 1_000
 """The worker's block: at least so many inferences, never more than ``MOST`` (``wire.Measure``)."""
 
 
@@ -39,8 +39,7 @@ def main(arguments: list[str]) -> int:
     model, inputs, kind, threads, *cpus = arguments
     if cpus:
         os.sched_setaffinity(0, {int(cpu) for cpu in cpus[0].split(",")})
-    session = _session(model, int(threads))
-    loop = {"bound": bound, "naive": naive}[kind](session, _feeds(session, inputs))
+    loop = {"bound": bound, "naive": naive, "openvino": naive_openvino}[kind](model, inputs, int(threads))
     loop(1)
     latency_ns = 0.0
     gc.collect()
@@ -60,8 +59,12 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def bound(session: Any, feeds: dict[str, Any]) -> Loop:
+def bound(model: str, inputs: str, threads: int) -> Loop:
     """The lowest-level call, in a loop that holds nothing else."""
+    import onnxruntime
+
+    session = _session(model, threads)
+    feeds = _feeds(session, inputs)
     binding = session.io_binding()
     values = {name: onnxruntime.OrtValue.ortvalue_from_numpy(array) for name, array in feeds.items()}
     for name, value in values.items():
@@ -88,14 +91,31 @@ def bound(session: Any, feeds: dict[str, Any]) -> Loop:
     return loop
 
 
-def naive(session: Any, feeds: dict[str, Any]) -> Loop:
+def naive(model: str, inputs: str, threads: int) -> Loop:
     """The usual script."""
+    session = _session(model, threads)
+    return _around(session.run, None, _feeds(session, inputs))
 
+
+def naive_openvino(model: str, inputs: str, threads: int) -> Loop:
+    """The usual script on OpenVINO, with the worker's options."""
+    sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]  # it reports when it is imported
+    import openvino
+
+    options = {"PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": "1", "ENABLE_CPU_PINNING": False}
+    options |= {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32"}
+    compiled = openvino.Core().compile_model(model, "CPU", options)
+    with np.load(inputs, allow_pickle=False) as file:
+        feeds = [np.ascontiguousarray(file[f"input_{index}"][0]) for index in range(len(compiled.inputs))]
+    return _around(compiled, feeds)
+
+
+def _around(call: Callable[..., Any], *arguments: Any) -> Loop:
     def loop(times: int) -> list[int]:
         latencies = []
         for _ in range(times):
             began = time.perf_counter()
-            session.run(None, feeds)
+            call(*arguments)
             latencies.append(time.perf_counter() - began)
         return [round(1e9 * latency) for latency in latencies]
 
@@ -121,6 +141,8 @@ def count(wall_ns: int, latency_ns: float, least: int) -> int:
 
 def _session(model: str, threads: int) -> Any:
     """A session with the worker's options."""
+    import onnxruntime
+
     settings = onnxruntime.SessionOptions()
     settings.intra_op_num_threads = threads
     settings.inter_op_num_threads = 1

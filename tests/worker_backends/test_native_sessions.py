@@ -174,7 +174,7 @@ def test_a_library_without_the_calls_is_refused_by_their_names(backend, monkeypa
     adapter.api.cache_clear()
     path = native._path()  # a library, but not this runtime's
     if backend == "onnxruntime":
-        monkeypatch.setattr(adapter, "_library", lambda: path)
+        monkeypatch.setattr(adapter, "library_path", lambda: path)
         with pytest.raises(Refused, match="does not export OrtGetApiBase"):
             adapter.api()
     else:

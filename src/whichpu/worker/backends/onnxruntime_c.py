@@ -306,7 +306,7 @@ def api() -> Api:
     span = "from %s to before %s" % tuple(".".join(map(str, version)) for version in KNOWN)
     if not known(package):
         raise Refused("the native loop knows ONNX Runtime %s, not %s" % (span, package))
-    path = _library()
+    path = library_path()
     loaded = ctypes.CDLL(path)
     if not hasattr(loaded, "OrtGetApiBase"):
         raise Refused("%s does not export OrtGetApiBase" % os.path.basename(path))
@@ -321,7 +321,7 @@ def api() -> Api:
     return Api(path, table)
 
 
-def _library() -> str:
+def library_path() -> str:
     """``libonnxruntime`` in the wheel. Raises :class:`Refused`."""
     spec = importlib.util.find_spec("onnxruntime")
     folders = list(spec.submodule_search_locations or []) if spec else []

@@ -248,11 +248,16 @@ def api() -> Api:
     if not known(version):
         span = "from %s to before %s" % tuple(".".join(map(str, bound)) for bound in KNOWN)
         raise Refused("the native loop knows OpenVINO %s, not %s" % (span, version))
+    return Api(library_path())
+
+
+def library_path() -> str:
+    """``libopenvino_c`` in the wheel. Raises :class:`Refused`."""
     spec = importlib.util.find_spec("openvino")
     for folder in list(spec.submodule_search_locations or []) if spec else []:
         for pattern in ("libopenvino_c.so*", "libopenvino_c*.dylib"):
             for path in sorted(glob.glob(os.path.join(glob.escape(folder), "libs", pattern))):
-                return Api(path)
+                return path
     raise Refused("this OpenVINO comes without libopenvino_c, the library with its C interface")
 
 
