@@ -15,7 +15,7 @@ from whichpu.campaign.run import run
 from whichpu.campaign.watch import Silence
 from whichpu.models import artefact
 from whichpu.results import conditions, store
-from whichpu.results.schema import Block, Campaign, Doubt, Look, MachineState, Reading, Result, Watched
+from whichpu.results.schema import Block, Campaign, Doubt, Look, MachineState, Reading, Result, Sustained, Watched
 from whichpu.results.summary import summarize
 from whichpu.targets.link import WorkerTrouble
 from whichpu.worker import conditions as worker
@@ -375,8 +375,9 @@ class Throttles(Silence):
         trees.write(self.root, {f"{trees.CPU}/cpu0/thermal_throttle/core_throttle_count": 5})
 
 
-def measured(root, models, listener):
-    wishes = planning.Wishes(on=("a=null:cpu", "b=null:cpu,delay=50us"), rounds_most=2, seed=1, root=str(root), cpus=())
+def measured(root, models, listener, **more):
+    on = ("a=null:cpu", "b=null:cpu,delay=50us")
+    wishes = planning.Wishes(on=on, rounds_most=2, seed=1, root=str(root), cpus=(), **more)
     plan = planning.make(artefact.load(models.mlp, [], {}, True), wishes, listener)
     run(plan, root / "campaign.json", listener)
     return store.load(root / "campaign.json")
@@ -398,6 +399,28 @@ def test_a_steady_clock_in_a_whole_campaign_gives_none(tmp_path, models):
     found = measured(trees.desktop(tmp_path), models, Silence())
     assert not {"throttled", "capped-clock", "governor"} & {d.kind for row in summarize(found) for d in row.doubts}
     assert found.watched.missing["throttling"]
+
+
+def test_a_clock_that_falls_in_a_sustained_run_is_told_apart():
+    made = campaign()
+    looks = [
+        msgspec.structs.replace(look, at_ns=round(look.at_ns * 6e10)) for look in clocks(*[1800.0] * 5, *[900.0] * 5)
+    ]
+    made.results[0].sustained = Sustained(asked_s=600.0, window_s=1.0, position=0, looks=looks)
+    (doubt,) = conditions.condition_doubts(made, made.results[0])
+    assert (doubt.kind, doubt.touches) == ("throttled", "sustained")
+    assert doubt.says == "in the sustained run the clock fell from 1800 to 900 MHz, 300 s into it"
+    assert doubt.facts == {"before_mhz": 1800.0, "after_mhz": 900.0, "after_s": 300.0}
+
+
+def test_a_sustained_run_is_watched_between_its_windows(tmp_path, models, monkeypatch):
+    monkeypatch.setattr("whichpu.campaign.sustained.TOLD_EVERY_S", 0.0)
+    found = measured(trees.desktop(tmp_path), models, Silence(), sustained_s=0.3)
+    for result in found.results:
+        turns = [look.turn for look in result.sustained.looks]
+        assert turns == list(range(len(turns)))
+        assert len(turns) > 2
+        assert result.sustained.looks[-1].clock_mhz == (3600.0, 3600.0, 3600.0)
 
 
 def test_a_watcher_that_fails_is_a_missing_fact(tmp_path, models, monkeypatch):

@@ -50,26 +50,20 @@ class Lookout:
 
     def look(self, round_number: int, turn: int, pids: Sequence[int]) -> None:
         """Look after a turn, while all workers are frozen."""
-        if self.link is None:
+        before, now = self.last, self._now(pids)
+        if now is None:
             return
-        ours = [*pids] if self.measured else [*pids, os.getpid(), self.link.pid]
-        edge = self.last is None
-        request = wire.LookNow(cpus=self.measured, pids=ours, root=self.root, commands=edge)
-        try:
-            self.link.thaw()
-            now = self.link.ask(request, wire.Look, PATIENCE_S)
-            self.link.freeze()
-        except WorkerTrouble as trouble:
-            self._failed(trouble)
-            return
-        watched, state = self.watched, state_of(now, round_number, turn, self.watched.states)
+        state = state_of(now, round_number, turn, self.watched.states)
         if state is not None:
-            watched.states.append(state)
-        watched.looks.append(condensed(self.last, now, round_number, turn))
-        watched.cpus = len(now.clocks)
-        watched.look_ns = max(watched.look_ns or 0, now.took_ns)
-        watched.missing.update({what: REASONS[what] for what in _unseen(now)})
-        self.last = now
+            self.watched.states.append(state)
+        self.watched.looks.append(condensed(before, now, round_number, turn))
+
+    def aside(self, number: int, turn: int, pids: Sequence[int]) -> list[Look]:
+        """A look that belongs to no round: between two windows of the sustained run ``number``; none if it failed."""
+        if turn == 0:
+            self.last = None
+        before, now = self.last, self._now(pids)
+        return [] if now is None else [condensed(before, now, number, turn)]
 
     def close(self) -> None:
         """End the watcher."""
@@ -82,6 +76,24 @@ class Lookout:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _now(self, pids: Sequence[int]) -> wire.Look | None:
+        if self.link is None:
+            return None
+        ours = [*pids] if self.measured else [*pids, os.getpid(), self.link.pid]
+        request = wire.LookNow(cpus=self.measured, pids=ours, root=self.root, commands=self.last is None)
+        try:
+            self.link.thaw()
+            now = self.link.ask(request, wire.Look, PATIENCE_S)
+            self.link.freeze()
+        except WorkerTrouble as trouble:
+            self._failed(trouble)
+            return None
+        self.last, watched = now, self.watched
+        watched.cpus = len(now.clocks)
+        watched.look_ns = max(watched.look_ns or 0, now.took_ns)
+        watched.missing.update({what: REASONS[what] for what in _unseen(now)})
+        return now
 
     def _failed(self, trouble: WorkerTrouble) -> None:
         self.watched.missing["watcher"] = f"the machine was not watched: {str(trouble).strip().splitlines()[0]}"

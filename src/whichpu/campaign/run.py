@@ -37,7 +37,7 @@ def run(plan: Plan, path: Path | None, watch: Watch) -> Campaign:
             if path is not None:
                 store.save(campaign, path)
             watch.round_done(campaign, len(_active(plan)))
-    run_sustained(plan, check, watch, lambda: None if path is None else store.save(campaign, path))
+        run_sustained(plan, check, watch, lookout, lambda: None if path is None else store.save(campaign, path))
     campaign.finished = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     if path is not None:
         store.save(campaign, path)

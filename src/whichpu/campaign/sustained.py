@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from whichpu.campaign.check import Check
+from whichpu.campaign.lookout import Lookout
 from whichpu.campaign.plan import Contender, Plan
 from whichpu.campaign.rounds import job_of
 from whichpu.campaign.watch import Watch
@@ -19,12 +20,15 @@ from whichpu.targets import local
 from whichpu.targets.link import Link, WorkerTrouble
 from whichpu.worker import wire
 
-LONGEST_WINDOW_S, SHORTEST_WINDOW_S = 1.0, 0.05
-WINDOWS_LEAST, WINDOWS_MOST = 60, 5_000
+LONGEST_WINDOW_S, SHORTEST_WINDOW_S = 1.0, 0.02
+WINDOWS_LEAST, WINDOWS_MOST = 120, 5_000
 """A short run gets shorter windows and a run of hours longer ones, so that steps are found and the file stays small."""
 
 TOLD_EVERY_S = 2.0
 """Progress is drawn between windows, and not between all of them: each drawing is a pause."""
+
+LOOKS_MOST = 120
+"""At the machine, in those pauses: they stay few in a run of hours."""
 
 ORDER = 2**32
 """Stands in the seed for the sustained runs, where a round has its number."""
@@ -61,7 +65,7 @@ class Run:
         return told
 
 
-def run_sustained(plan: Plan, check: Check, watch: Watch, save: Callable[[], None]) -> None:
+def run_sustained(plan: Plan, check: Check, watch: Watch, lookout: Lookout, save: Callable[[], None]) -> None:
     """Run all contenders that have figures and no sustained run yet, in seeded order; ``save`` after each.
 
     A worker's trouble ends its own run and is told there. On Ctrl-C the run under way keeps its windows, is saved, and
@@ -79,7 +83,7 @@ def run_sustained(plan: Plan, check: Check, watch: Watch, save: Callable[[], Non
         for position, index in enumerate(random.permutation(len(waiting)), before):
             contender, run = waiting[index], Run(position, asked_s)
             try:
-                _endure(plan, contender, run, inputs, watch)
+                _endure(plan, contender, run, inputs, watch, lookout)
             except WorkerTrouble as trouble:
                 run.told.trouble, run.told.remedy = str(trouble), trouble.remedy
             except KeyboardInterrupt:
@@ -98,7 +102,7 @@ def _wanted(contender: Contender) -> bool:
     return result.status == "measured" and result.sustained is None and (contender.named or not result.yardstick)
 
 
-def _endure(plan: Plan, contender: Contender, run: Run, inputs: Path, watch: Watch) -> None:
+def _endure(plan: Plan, contender: Contender, run: Run, inputs: Path, watch: Watch, lookout: Lookout) -> None:
     """Load, run the first inference, then window after window. Raises :class:`WorkerTrouble`."""
     settings, name = plan.campaign.settings, contender.result.name
     watch.endures(name, 0.0, run.told.asked_s)
@@ -112,7 +116,15 @@ def _endure(plan: Plan, contender: Contender, run: Run, inputs: Path, watch: Wat
         link.ask(job_of(contender, plan), wire.Opened)
         outputs = inputs.with_name("first.npz")
         run.told.first_ns = link.ask(wire.Bind(str(inputs), str(outputs)), wire.Bound).first_ns
-        _windows(link, run, settings.timeout_s, lambda: watch.endures(name, run.passed_s, run.told.asked_s))
+
+        def pause() -> None:
+            watch.endures(name, run.passed_s, run.told.asked_s)
+            looks = run.told.looks
+            if run.passed_s >= len(looks) * run.told.asked_s / LOOKS_MOST:
+                looks += lookout.aside(run.told.position, len(looks), [link.pid])
+
+        pause()
+        _windows(link, run, settings.timeout_s, pause)
 
 
 def _windows(link: Link, run: Run, timeout_s: float, tell: Callable[[], None]) -> None:

@@ -56,7 +56,7 @@ class Conditions(msgspec.Struct, kw_only=True):
 def condition_doubts(campaign: Campaign, result: Result) -> list[Doubt]:
     """Doubts from how the machine stood in the rounds that a contender was measured in, the gravest first."""
     looks, states = looks_of(campaign, result), states_of(campaign, result)
-    found = [_throttled(looks, states), _power_mode(states), _capped(states), _governor(states)]
+    found = [_throttled(looks, states), _sustained(result), _power_mode(states), _capped(states), _governor(states)]
     if campaign.watched is not None:
         found += [_other_load(looks, campaign.watched.cpus), _steal(looks)]
     return [doubt for doubt in found if doubt is not None]
@@ -190,6 +190,28 @@ def _throttled(looks: list[Look], states: list[MachineState]) -> Doubt | None:
         kind="throttled",
         says="; ".join(says),
         advice="let it cool down or cool it better, then measure again; or cap the clock at what it holds",
+        facts=facts,
+    )
+
+
+def _sustained(result: Result) -> Doubt | None:
+    """Throttling in the sustained run, told apart from that in the rounds."""
+    looks = result.sustained.looks if result.sustained is not None else []
+    fell = clock_fall(looks)
+    facts: dict[str, float | int | str] = {}
+    says = _slowed_itself(looks, [], facts)
+    if fell is not None:
+        before_mhz, after_mhz, look = fell
+        passed_s = (look.at_ns - looks[0].at_ns) / 1e9
+        says.insert(0, f"the clock fell from {before_mhz:.0f} to {after_mhz:.0f} MHz, {passed_s:.0f} s into it")
+        facts |= {"before_mhz": before_mhz, "after_mhz": after_mhz, "after_s": passed_s}
+    if not says:
+        return None
+    return Doubt(
+        kind="throttled",
+        says=f"in the sustained run {'; '.join(says)}",
+        advice="that is what this cooling holds: ship the figures of the run's end, or cool it better",
+        touches="sustained",
         facts=facts,
     )
 

@@ -160,7 +160,8 @@ class Sustained(msgspec.Struct, kw_only=True):
     (percentiles as NumPy's default, rounded to ns). Of each window the first ``kept`` latencies are kept raw, one
     window after the other in ``latencies_ns``. ``first_ns`` is the first inference, which is in no window.
     ``position`` is the contender's place among the sustained runs, in the order they ran. ``trouble`` says why a run
-    ended before its time; what it had read is here.
+    ended before its time; what it had read is here. ``looks`` at the machine came between windows; their ``round`` is
+    the position, and their first ``turn`` is 0.
     """
 
     asked_s: float
@@ -178,6 +179,7 @@ class Sustained(msgspec.Struct, kw_only=True):
     max_ns: Column | None = None
     kept: Column | None = None
     latencies_ns: Column | None = None
+    looks: list[Look] = []
     trouble: str | None = None
     remedy: str | None = None
 
