@@ -27,7 +27,7 @@ class Facts:
         found, load = self.found, os.getloadavg()
         now = datetime.datetime.now(datetime.UTC)
         virtual = {True: ", virtual machine", False: "", None: ""}[found.virtualised]
-        versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in PACKAGES)
+        versions = ", ".join(f"{name} {_version(name)}" for name in PACKAGES)
         return [
             f"- Date: {self.began:%Y-%m-%d %H:%M} UTC, {(now - self.began).total_seconds():.0f} s",
             f"- CPU: {found.cpu_model or 'unknown'}, {found.cpus_usable} usable of {found.cpus_online} cores{virtual};"
@@ -53,6 +53,13 @@ def show(lines: Sequence[str], output: Path | None) -> None:
     if output is not None:
         output.parent.mkdir(parents=True, exist_ok=True)
         output.write_text(text, encoding="utf-8")
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
 
 
 def _load(load: Sequence[float]) -> str:
