@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from whichpu.results.conditions import condition_doubts, merged
 from whichpu.results.schema import Campaign, Doubt, Result
+from whichpu.results.sustained import sustained_doubts
 from whichpu.stats.intervals import Estimate
 
 DIFFERS = 1e-3
@@ -25,6 +26,7 @@ def doubts_of(result: Result, campaign: Campaign, median: Estimate | None) -> li
         found += [_few_rounds(median, campaign), _wide(median, campaign), _unsteady(result), _pushed_aside(result)]
         found += [_coarse(result, campaign, median)]
         found += condition_doubts(campaign, result)
+    found += sustained_doubts(result)
     return merged([doubt for doubt in found if doubt is not None])
 
 
