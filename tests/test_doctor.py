@@ -252,3 +252,15 @@ def test_what_is_unknown_says_why():
     assert said == "The machine while measuring: clock unknown (no cpufreq)."
     assert "not watched: it died" in line.sentence(watched(missing={"watcher": "not watched: it died"}))
     assert line.sentence(GOLDEN) == "The machine was not watched while measuring: this file is of an earlier version."
+
+
+def test_stolen_time_is_marked_at_p99():
+    from whichpu.reports import html
+
+    stolen = [
+        Look(round=number, turn=1, at_ns=number, span_s=1.0, busy_s=1.0, own_s=1.0, steal_s=0.03) for number in range(9)
+    ]
+    page = html.page([("a.json", watched(looks=stolen))])
+    assert "doubt: steal" in page
+    assert "a hypervisor took 2.9 %" in page
+    assert "doubt: steal" not in html.page([("a.json", GOLDEN)])

@@ -325,6 +325,8 @@ def _time(row: Figures, name: str, unit: units.Unit, notes: Notes) -> Cell:
 
 def _place(doubt: Doubt) -> str:
     """Beside which figure a doubt is marked."""
+    if doubt.touches == "sustained":  # none of the tables' figures
+        return "name"
     return doubt.touches if doubt.touches in TIMES else TOUCHES.get(doubt.kind, "name")
 
 
