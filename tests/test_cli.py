@@ -35,11 +35,11 @@ def test_help_imports_nothing_heavy() -> None:
     )
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert ran.stdout.splitlines()[-1] == "0 []"
-    for command in ("devices", "run", "show", "compare", "report"):
+    for command in ("devices", "run", "show", "compare", "report", "check"):
         assert command in ran.stdout
 
 
-@pytest.mark.parametrize("command", ["devices", "run", "show", "compare", "report"])
+@pytest.mark.parametrize("command", ["devices", "run", "show", "compare", "report", "check"])
 def test_every_command_has_help_and_json(told: Told, command: str) -> None:
     ran = told(command, "--help")
     assert ran.status == 0 and "--json" in ran.out and not ran.err

@@ -145,11 +145,12 @@ def load(path: Pathlike) -> Measurement:
 
 
 class Checked:
-    """What a check found: a verdict for each contender and metric, and the campaigns measured for it."""
+    """What a check found: a verdict for each contender and metric; the campaigns measured for it, and their files."""
 
-    def __init__(self, verdicts: list[Verdict], campaigns: Sequence[Campaign] = ()) -> None:
+    def __init__(self, verdicts: list[Verdict], measured: Sequence[Measurement] = ()) -> None:
         self.verdicts = verdicts
-        self.campaigns = list(campaigns)
+        self.campaigns = [measurement.campaign for measurement in measured]
+        self.paths = [measurement.path for measurement in measured if measurement.path is not None]
 
     @property
     def passed(self) -> bool:
@@ -203,16 +204,18 @@ def check(
     targets = on or (regression.targets(source) if source else "all")
     model = _model_of(stored, path) if stored else path
     again = _again(output, bool(measuring.get("overwrite")))
-    first = measure(model, targets, output=output, **measuring).campaign
-    verdicts = regression.side_by_side(first, settings, targets in ("all", ["all"], ("all",)))
+    first = measure(model, targets, output=output, **measuring)
+    everything = targets in ("all", ["all"], ("all",))
+    verdicts = regression.side_by_side(first.campaign, settings, everything)
+    verdicts = verdicts or regression.side_by_side(first.campaign, settings)
     suspects = regression.suspects(verdicts)
     if not suspects:
         return Checked(verdicts, [first])
     if measuring.get("seed") is not None:
         measuring["seed"] += 1
-    only = regression.targets(first, [row.contender for row in suspects])
-    second = measure(model, only, output=again, **measuring).campaign
-    return Checked(regression.confirmed(verdicts, regression.side_by_side(second, settings)), [first, second])
+    only = regression.targets(first.campaign, [row.contender for row in suspects])
+    second = measure(model, only, output=again, **measuring)
+    return Checked(regression.confirmed(verdicts, regression.side_by_side(second.campaign, settings)), [first, second])
 
 
 def _stored(path: Path, campaign: Campaign | None, olds: list[tuple[str, Campaign]], settings: Config) -> list[Verdict]:

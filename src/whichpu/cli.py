@@ -435,6 +435,8 @@ def check(
         for sentence in checked.sentences:
             typer.echo(sentence)
         typer.echo(regression.conclusion(checked.verdicts))
+        if checked.paths:
+            typer.echo(f"Every reading is in {' and '.join(map(str, checked.paths))}.")
     if not checked.passed:
         raise typer.Exit(EXIT_CHECK)
 
@@ -647,9 +649,12 @@ def _kept(path: Path) -> str:
 def _tell(campaign: Any, path: Path, as_json: bool, stored: bool = True) -> None:
     from whichpu.reports import terminal
     from whichpu.results.summary import summarize
+    from whichpu.results.sustained import outlook
 
     if as_json:
-        _print_json({"path": str(path), "summaries": summarize(campaign)})
+        endured = outlook(campaign)
+        more = {} if endured is None else {"sustained": endured}
+        _print_json({"path": str(path), "summaries": summarize(campaign), **more})
         return
     screen = terminal.console()
     terminal.show(campaign, screen)
