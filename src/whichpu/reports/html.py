@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from whichpu.reports import charts, conditions, units
+from whichpu.reports import charts, conditions, sustained, sustained_charts, units
 from whichpu.reports.words import STATUS, VERDICTS
 from whichpu.results.comparison import Comparison, agreeing, compare, fastest, measured_results
 from whichpu.results.known import why_stopped
@@ -19,6 +19,7 @@ from whichpu.results.latencies import round_logs, steady_blocks
 from whichpu.results.scenarios import ScenarioRun
 from whichpu.results.schema import Campaign, Doubt, Form, Result
 from whichpu.results.summary import Figures, summarize
+from whichpu.results.sustained import SUSTAINED, outlook
 from whichpu.stats import describe
 from whichpu.stats.intervals import CONFIDENCE
 from whichpu.stats.verdicts import ALPHA
@@ -249,12 +250,40 @@ def _view(number: int, file: str, campaign: Campaign) -> dict[str, Any]:
         "facts": list(_facts(campaign, measured)),
         "charts": _charts(campaign, measured, results),
         "tables": [_latency(campaign, measured, notes), _beside(campaign, measured, notes)] if measured else [],
+        "sustained": _sustained(campaign, rows, notes),
         "harness": [(_harness(row, measured), notes.touching(row, "median")) for row in yardsticks],
         "lacking": [_lack(row, results[row.name], notes) for row in rows if _lacking(row)],
         "ran": [_what_ran(row, results[row.name], campaign) for row in measured],
         "scores": [*_scores(campaign), why_stopped(campaign), conditions.sentence(campaign)],
         "notes": notes,
     }
+
+
+def _sustained(campaign: Campaign, rows: list[Figures], notes: Notes) -> dict[str, Any] | None:
+    """Sustained runs: charts over time (those of the machine's clock and heat would stand below), words and a table."""
+    found = outlook(campaign)
+    if found is None:
+        return None
+    named = {row.name: row for row in rows}
+    heads, lines = sustained.table(found)
+    cells = [
+        [Cell(line[0], marks=notes.touching(named[line[0]], "sustained")), *(Cell(text) for text in line[1:])]
+        for line in lines
+    ]
+    panels = sustained_charts.panels(campaign)
+    drawn = [sustained_charts.over_time(panels, width) for width in WIDTHS] if panels else []
+    return {
+        "charts": [_chart("Latency over time", sustained_charts.SAYS, drawn, panels)] if panels else [],
+        "sentences": sustained.sentences(found),
+        "table": Table("Sustained", sustained.title(found).partition(": ")[2], _heads(heads), cells),
+    }
+
+
+def _heads(heads: Sequence[str]) -> list[Head]:
+    """Heads with their units, which stand in brackets, on a line of their own."""
+    parted = [head.partition(" (") for head in heads]
+    words = ("contender", "steps")
+    return [Head(text, unit.rstrip(")"), words=text in words) for text, _, unit in parted]
 
 
 def _latency(campaign: Campaign, rows: list[Figures], notes: Notes) -> Table:
@@ -327,7 +356,7 @@ def _place(doubt: Doubt) -> str:
     """Beside which figure a doubt is marked."""
     if doubt.touches == "sustained":  # none of the tables' figures
         return "name"
-    return doubt.touches if doubt.touches in TIMES else TOUCHES.get(doubt.kind, "name")
+    return doubt.touches if doubt.touches in (*TIMES, SUSTAINED) else TOUCHES.get(doubt.kind, "name")
 
 
 def _difference(row: Figures, notes: Notes) -> Cell:
@@ -458,7 +487,9 @@ def _tied(campaign: Campaign) -> set[str]:
     return {row.contender for row in compare(campaign) if row.verdict == "no-difference" and not _lone(row)}
 
 
-def _chart(title: str, says: str, drawn: list[str], rows: Sequence[charts.Median | charts.Spread]) -> dict[str, Any]:
+def _chart(
+    title: str, says: str, drawn: list[str], rows: Sequence[charts.Median | charts.Spread | sustained_charts.Panel]
+) -> dict[str, Any]:
     from markupsafe import Markup
 
     # Our own drawing, whose texts Vega has escaped.

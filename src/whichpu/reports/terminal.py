@@ -6,7 +6,7 @@ import io
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from whichpu.reports import conditions, units
+from whichpu.reports import conditions, sustained, units
 from whichpu.reports.tables import NAME_LEAST, Column, fits, print_item, print_tables, safe, table
 from whichpu.reports.words import STATUS, VERDICTS
 from whichpu.results.comparison import Comparison, agreeing, compare, fastest, measured_results
@@ -52,6 +52,7 @@ def show(campaign: Campaign, screen: Console) -> None:
     screen.print(f"\n{why_stopped(campaign)}", markup=False)
     if campaign.watched is not None:
         screen.print(conditions.sentence(campaign), markup=False)
+    sustained.show(campaign, screen)
     absent = [row for row in rows if row.median_ns is None or row.status not in ("measured", "pending")]
     if absent:
         _print_absent(screen, absent)
