@@ -175,7 +175,7 @@ def lines(
                 str(codes[0]),
                 str(codes[2]),
                 f"{right} of {total} ({held})",
-                f"{np.mean(seconds):.0f} s",
+                f"{np.mean(seconds):.0f} s" if seconds else "–",
             ]
         )
     assert slow.ratio is not None and slow.low is not None and slow.high is not None

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Literal
 
-from whichpu.stats.intervals import CONFIDENCE, Estimate
+from whichpu.stats.intervals import Estimate
 
 Verdict = Literal["faster", "slower", "no-difference", "too-small-to-matter", "not-comparable"]
-ALPHA = 1 - CONFIDENCE
+ALPHA = 0.025
+"""A difference is claimed when its p, adjusted for its family, is smaller: half of the usual 5 %, because looking after
+every round up to doubles it (``benchmarks/aa.py``: at most 5 of 100 equal pairs may be called different)."""
 
 
 def verdict(ratio: Estimate, adjusted_p: float | None, matters: float, alpha: float = ALPHA) -> Verdict:
