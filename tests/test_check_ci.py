@@ -30,6 +30,7 @@ from whichpu.results.column import pack
 from whichpu.results.known import pairs, why_stopped
 from whichpu.results.schema import Block, Campaign, Reading, Result
 from whichpu.stats.days import across_days
+from whichpu.stats.intervals import CONFIDENCE
 
 if TYPE_CHECKING:
     from conftest import Cli, Ran
@@ -85,8 +86,8 @@ def test_p_and_interval_across_days_agree(new: list[float], olds: list[list[floa
     estimate, p = across_days(new, olds, share)
     assert p is not None and estimate.low is not None and estimate.high is not None
     assert estimate.low <= estimate.value <= estimate.high
-    if abs(p - 0.025) > 1e-3:
-        assert (p < 0.025) == (not estimate.low <= 1 <= estimate.high)
+    if abs(p - (1 - CONFIDENCE)) > 1e-3:
+        assert (p < 1 - CONFIDENCE) == (not estimate.low <= 1 <= estimate.high)
     assert len(olds) >= 3 or estimate.half_width >= 0.999 * share
 
 
@@ -104,7 +105,7 @@ def test_the_interval_from_several_campaigns_holds_the_truth(campaigns: int) -> 
         estimate, _ = across_days(new, olds, 0.0)
         assert estimate.low is not None and estimate.high is not None
         held += estimate.low <= 1 <= estimate.high
-    assert 0.955 <= held / 600 <= 0.995  # nominal 97.5 %
+    assert CONFIDENCE - 0.025 <= held / 600 <= 0.995
 
 
 # ---------------------------------------------------------------- limits
