@@ -56,6 +56,7 @@ def scenario(
     streams: Sequence[int] = (1,),
     samples_per_query: int | None = None,
     duration_s: float = 3.0,
+    budget_s: float = 300.0,
     data: Pathlike | None = None,
     forms: Sequence[Pathlike] = (),
     shapes: Mapping[str | None, Sequence[int]] | None = None,
@@ -69,10 +70,10 @@ def scenario(
 ) -> ScenarioMeasurement:
     """Run ``name`` (SingleStream, MultiStream, Server or Offline) on MLCommons' LoadGen, for each target of ``on``.
 
-    ``bound_s`` is Server's latency bound; its rate is the highest that LoadGen calls VALID. ``batches``, ``threads``
-    and ``streams`` are swept. ``duration_s`` is that of one test. With ``output`` the file is written after every
-    test, and LoadGen's logs go to a folder beside it. Raises :class:`whichpu.UserError`; trouble of a contender is a
-    row.
+    ``bound_s`` is Server's latency bound; its rate is the highest that LoadGen calls VALID, searched for within
+    ``budget_s``. ``batches``, ``threads`` and ``streams`` are swept. ``duration_s`` is the least length of one test.
+    With ``output`` the file is written after every test, and LoadGen's logs go to a folder beside it.
+    Raises :class:`whichpu.UserError`; a contender's trouble is a row.
     """
     from whichpu.campaign import scenarios
     from whichpu.campaign.watch import Silence
@@ -90,6 +91,7 @@ def scenario(
         streams=tuple(dict.fromkeys(streams)),
         samples_per_query=samples_per_query,
         duration_s=duration_s,
+        budget_s=budget_s,
         cpus=tuple(cpus),
         seed=seed,
         timeout_s=timeout_s,

@@ -242,6 +242,7 @@ def scenario(
         int | None, typer.Option(metavar="N", help="MultiStream: samples in one query (default: 8).", min=1)
     ] = None,
     duration: Annotated[str, typer.Option(metavar="TIME", help="Least length of one test.")] = "3s",
+    budget: Annotated[str, typer.Option(metavar="TIME", help="Server: time at most for each search.")] = "5m",
     data: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Task (.toml) or samples (.npz). Default: seeded random.")
     ] = None,
@@ -280,6 +281,7 @@ def scenario(
             streams=numbers("--streams", streams),
             samples_per_query=samples_per_query,
             duration_s=seconds(duration),
+            budget_s=seconds(budget),
             data=data,
             forms=form or (),
             shapes=dict(shape_option(text) for text in shape or ()),
@@ -637,13 +639,18 @@ def _interruptible(path: Path) -> Iterator[None]:
 def _kept(path: Path) -> str:
     from whichpu.results import store
 
-    rounds = 0
+    rounds = sustained = 0
     if path.exists():
-        rounds = max((len(result.readings) for result in store.load(path).results), default=0)
+        results = store.load(path).results
+        rounds = max((len(result.readings) for result in results), default=0)
+        sustained = sum(result.sustained is not None for result in results)
     if not rounds:
         return "No round was finished yet; nothing was measured."
-    finished = "1 finished round is" if rounds == 1 else f"{rounds} finished rounds are"
-    return f"{finished} kept in {path}; the same command with -o {path} --resume goes on."
+    finished = "1 finished round" if rounds == 1 else f"{rounds} finished rounds"
+    if sustained:
+        finished += f" and {sustained} sustained run{'s' * (sustained > 1)}"
+    are = "is" if finished == "1 finished round" else "are"
+    return f"{finished} {are} kept in {path}; the same command with -o {path} --resume goes on."
 
 
 def _tell(campaign: Any, path: Path, as_json: bool, stored: bool = True) -> None:

@@ -20,7 +20,7 @@ from whichpu import __version__
 from whichpu.campaign import plan as planning
 from whichpu.campaign.check import outputs_of, refuse_nan
 from whichpu.campaign.plan import YARDSTICK, Contender, Plan, Wishes
-from whichpu.campaign.search import highest_rate
+from whichpu.campaign.search import Spent, highest_rate
 from whichpu.campaign.watch import Watch
 from whichpu.errors import UserError
 from whichpu.models import artefact, batching
@@ -59,6 +59,7 @@ class Asked(msgspec.Struct, kw_only=True, frozen=True):
     samples_per_query: int | None = None
     duration_s: float = 3.0
     tolerance: float = 0.03
+    budget_s: float = 300.0
     cpus: tuple[int, ...] = ()
     seed: int | None = None
     timeout_s: float = 120.0
@@ -102,6 +103,7 @@ def terms_of(asked: Asked) -> Terms:
         duration_s=asked.duration_s,
         least_queries=LEAST_QUERIES[scenario],
         tolerance=asked.tolerance,
+        budget_s=asked.budget_s if scenario == "Server" else None,
         batches=list(asked.batches),
         threads=list(asked.threads),
         streams=list(asked.streams),
@@ -325,9 +327,16 @@ class Tester:
         self.terms = keeper.run.terms
         assert row.alone_ns is not None
         self.call_ns = row.alone_ns + HANDING_NS
+        self.ends = time.monotonic() + (self.terms.budget_s or np.inf)
 
     def judged(self, rate: float, purpose: Purpose) -> Told:
-        """A test in Server. It is hopeless when even the quickest query was above the bound: no rate mends that."""
+        """A test in Server. It is hopeless when even the quickest query was above the bound: no rate mends that.
+
+        Raises :class:`Spent` instead, once the budget is spent.
+        """
+        if time.monotonic() > self.ends:
+            self.row.spent = True
+            raise Spent
         probe = self.test(rate, purpose)
         return Told(probe.valid, probe.latency_ns.get("min", 0.0) > (self.terms.bound_ns or np.inf))
 
@@ -407,8 +416,9 @@ def _conclude(row: Row) -> None:
         least = min(row.probes, key=lambda probe: probe.rate_per_s)
         held = "held in a short test only" if least.valid else "; ".join(["is INVALID", *least.reasons[:1]])
         quickest = f"; its quickest query took {least.latency_ns['min'] / 1e6:.3g} ms" if least.latency_ns else ""
-        row.why = f"no rate holds: the lowest tried, {least.rate_per_s:.4g} queries/s, {held}{quickest}"
-        row.remedy = "give a wider --bound, or more --streams"
+        found = "the budget was spent before a rate was confirmed" if row.spent else "no rate holds"
+        row.why = f"{found}: the lowest tried, {least.rate_per_s:.4g} queries/s, {held}{quickest}"
+        row.remedy = "give a larger --budget" if row.spent else "give a wider --bound, or more --streams"
 
 
 def _doing(row: Row, terms: Terms, purpose: Purpose, rate: float) -> str:

@@ -29,6 +29,10 @@ class Tested(Protocol):
     def hopeless(self) -> bool: ...
 
 
+class Spent(Exception):
+    """Raised by a prober whose time is over: the search ends with what it has."""
+
+
 Prober = Callable[[float, Purpose], Tested]
 """Runs one test at a rate."""
 
@@ -36,16 +40,20 @@ Prober = Callable[[float, Purpose], Tested]
 def highest_rate(probe: Prober, estimate: float, tolerance: float) -> float | None:
     """The highest rate with a VALID confirmation; ``None`` when none of those tried held.
 
-    ``tolerance`` is relative: the bracket's upper end over its lower one is at most ``1 + tolerance``.
+    ``tolerance`` is relative: the bracket's upper end over its lower one is at most ``1 + tolerance``. When ``probe``
+    raises :class:`Spent`, what was confirmed until then is the answer.
     """
     found, start = None, estimate
-    for _ in range(1 + RESTARTS):
-        confirmed = _confirmed(probe, _bisected(probe, *_bracket(probe, start, found), tolerance), tolerance)
-        if confirmed is None:
-            return found
-        found, start = confirmed, OVERLOAD * confirmed
-        if not probe(start, "overload").valid:
-            return found
+    try:
+        for _ in range(1 + RESTARTS):
+            confirmed = _confirmed(probe, _bisected(probe, *_bracket(probe, start, found), tolerance), tolerance)
+            if confirmed is None:
+                return found
+            found, start = confirmed, OVERLOAD * confirmed
+            if not probe(start, "overload").valid:
+                return found
+    except Spent:
+        pass
     return found
 
 

@@ -72,7 +72,9 @@ def sentences(run: ScenarioRun, rows: list[Summary]) -> Iterator[str]:
     for row in rows:
         if row.verdict == "INVALID":
             yield f"{called(row)} is INVALID: {'; '.join(row.reasons) or 'LoadGen gives no reason'}."
-        if row.overload_verdict == "VALID":
+        if row.verdict is not None and row.spent:
+            yield f"{called(row)}: the budget was spent; its highest rate may lie above."
+        elif row.overload_verdict == "VALID":
             yield f"{called(row)}: 1.3 times its rate was called VALID too, so its highest rate may lie above."
         if row.verdict is not None and row.status != "measured":
             yield f"{called(row)} was cut short ({STATUS[row.status]}): {row.why}"

@@ -29,6 +29,7 @@ class Terms(msgspec.Struct, kw_only=True, frozen=True):
     """What was asked for. ``bound_ns`` is Server's latency bound, held by ``percentile`` of the queries.
 
     ``percentile`` is also the one that LoadGen judges in SingleStream (0.9, as MLPerf's) and MultiStream (0.99).
+    ``budget_s`` is the time after which a search in Server begins no further test (``None`` in other scenarios).
     ``samples_per_query`` is 1 except in MultiStream. ``tolerance`` is how closely the highest rate is bracketed.
     """
 
@@ -40,6 +41,7 @@ class Terms(msgspec.Struct, kw_only=True, frozen=True):
     duration_s: float
     least_queries: int
     tolerance: float
+    budget_s: float | None
     batches: list[int]
     threads: list[int]
     streams: list[int]
@@ -78,6 +80,7 @@ class Row(msgspec.Struct, kw_only=True):
 
     ``answer`` is the index of the probe that answers: in Server that of the highest rate that LoadGen calls VALID in a
     confirming test, else the last. ``None`` comes with ``why``. ``overload`` is the index of the test at 1.3 times it.
+    ``spent`` says that the search was stopped because its budget was spent.
     """
 
     contender: str
@@ -100,6 +103,7 @@ class Row(msgspec.Struct, kw_only=True):
     probes: list[Probe] = []
     answer: int | None = None
     overload: int | None = None
+    spent: bool = False
 
     @property
     def found(self) -> Probe | None:
@@ -154,6 +158,7 @@ class Summary(msgspec.Struct, kw_only=True):
     overload_rate_per_s: float | None = None
     overload_verdict: Literal["VALID", "INVALID"] | None = None
     tests: int = 0
+    spent: bool = False
     logs: str | None = None
 
 
@@ -175,6 +180,7 @@ def _summary(row: Row, served: bool) -> Summary:
         remedy=row.remedy,
         ran_precision=row.precision.ran if row.precision else None,
         tests=len(row.probes),
+        spent=row.spent,
     )
     if row.found is not None:
         found = row.found
