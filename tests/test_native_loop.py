@@ -72,9 +72,10 @@ def test_an_old_file_was_asked_for_the_python_loop():
     assert store.load(GOLDEN).settings.loop == "python"
 
 
-def doubts(first, second, yardstick=None, effective=None):
+def doubts(first, second, yardstick=None, effective=None, asked="auto"):
     """Kinds of doubts about two contenders (and null) whose readings came from these loops."""
     campaign = store.load(GOLDEN)
+    campaign.settings = msgspec.structs.replace(campaign.settings, loop=asked)
     rows = [result for result in campaign.results if result.readings and not result.yardstick][:2]
     nulls = [result for result in campaign.results if result.yardstick]
     campaign.results = rows + nulls
@@ -99,6 +100,13 @@ def test_the_python_loop_beside_the_native_one_is_doubted():
     first, second, *nulls = doubts("native", "python", effective={"loop": "python, because it has no C interface"})
     assert first == [] and not any(nulls)
     assert len(second) == 1 and "(it has no C interface)" in second[0][1]
+
+
+def test_the_python_loop_in_place_of_the_one_asked_for_is_doubted():
+    first, second, *nulls = doubts("python", "python", asked="native")
+    assert first == second and len(first) == 1 and not any(nulls)
+    assert "as others were" not in first[0][1]
+    assert not any(doubts("native", "native", asked="native"))
 
 
 def test_a_contender_of_two_loops_is_doubted():
@@ -158,3 +166,10 @@ def test_without_a_compiler_auto_runs_the_python_loop(models: SimpleNamespace, t
         assert "no C compiler" in found.results[0].effective["loop"]
     finally:
         bundle.archive.cache_clear()
+
+
+def test_devices_say_which_can():
+    rows = {row["target"]: row for row in plan.targets_within_reach([])}
+    assert rows["null:cpu"]["native_loop"] == (native.why_not() is None)
+    usable = [row for row in rows.values() if row["usable"]]
+    assert all(row["native_loop"] or row["native_loop_why_not"] for row in usable)

@@ -233,6 +233,8 @@ def _row(target: Target, description: wire.Description) -> dict[str, object]:
         "why_not": description.why_not,
         "remedy": description.remedy,
         "versions": description.versions,
+        "native_loop": description.usable and target.device in description.native,
+        "native_loop_why_not": _native_why_not(target, description) if description.usable else None,
         "precisions": [],
         "notes": [],
         "meters": [],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from whichpu.results.conditions import condition_doubts, merged
+from whichpu.results.irregular import latency_doubts
 from whichpu.results.schema import Campaign, Doubt, Result
 from whichpu.results.sustained import sustained_doubts
 from whichpu.stats.intervals import Estimate
@@ -25,7 +26,7 @@ def doubts_of(result: Result, campaign: Campaign, median: Estimate | None) -> li
         found += [_unequal_loop(result, campaign), _took_turns(result), _too_many_threads(result, campaign)]
         found += [_few_rounds(median, campaign), _wide(median, campaign), _unsteady(result), _pushed_aside(result)]
         found += [_coarse(result, campaign, median)]
-        found += condition_doubts(campaign, result)
+        found += [*condition_doubts(campaign, result), *latency_doubts(result, median)]
     found += sustained_doubts(result)
     return merged([doubt for doubt in found if doubt is not None])
 
@@ -65,7 +66,7 @@ def _unequal_threads(result: Result, campaign: Campaign) -> Doubt | None:
 
 
 def _unequal_loop(result: Result, campaign: Campaign) -> Doubt | None:
-    """The Python loop beside the native one; the harness's own yardstick is no rival."""
+    """The Python loop beside the native one, or in its place; the harness's own yardstick is no rival."""
     loops = {reading.loop for reading in result.readings if reading.blocks}
     others = {
         reading.loop
@@ -73,12 +74,14 @@ def _unequal_loop(result: Result, campaign: Campaign) -> Doubt | None:
         for reading in other.readings
         if reading.blocks and not other.yardstick
     }
-    if result.yardstick or loops == {"native"} or len(others | loops) < 2:
+    asked = campaign.settings.loop == "native"
+    if result.yardstick or loops == {"native"} or not (asked or len(others | loops) > 1):
         return None
+    beside = " as others were" if "native" in others else ""
     why = result.effective.get("loop", "").partition("because ")[2]
     return Doubt(
         kind="unequal-loop",
-        says="it was timed by the Python loop, others by the native one, so it bears more of the harness's cost"
+        says=f"it was timed by the Python loop, not by the native one{beside}, so it bears more of the harness's cost"
         + (f" ({why})" if why else ""),
         advice="give --loop python, which times all alike",
     )
