@@ -213,6 +213,7 @@ def test_several_targets_are_corrected_for_their_number() -> None:
     many = regression.side_by_side(file_of(*results), limits.Config())
     assert alone.verdict == "worse" and {verdict.verdict for verdict in many} == {"no-difference"}
     assert "corrected for 8 comparisons" in many[0].reason
+    assert "; it takes less than 0.025)" in pages.sentence(many[0])  # its own interval leaves out 1
 
 
 def test_another_loop_is_another_figure() -> None:
@@ -504,7 +505,7 @@ def test_an_old_interpreter_is_measured_beside_the_new(models: SimpleNamespace) 
 
 def test_the_targets_of_a_file_are_measured_again(cli: Cli, models: SimpleNamespace) -> None:
     cli("run", models.mlp, "--on", "m=null:cpu,delay=1ms", "--rounds", 1, "-o", "old.json")
-    ran = cli("check", models.mlp, "--against", models.other, "--baseline", "old.json", "--rounds", 2, "--json")
+    ran = cli("check", models.mlp, "--against", models.other, "--baseline", "old.json", "--rounds", 1, "--json")
     assert [verdict["contender"] for verdict in ran.body()["verdicts"]] == ["m"]
 
 

@@ -10,7 +10,7 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -423,7 +423,7 @@ def check(
         if output is not None:
             _output(subject, output, False, overwrite, read)
         measuring |= {"against": against, "against_python": against_python, "siblings": siblings}
-        with nullcontext() if output is None else _interruptible(output), _progress(rounds) as watch:
+        with _judged_later(output), _progress(rounds) as watch:
             checked = api.check(
                 subject, baseline=baseline or (), config=config, overwrite=overwrite, watch=watch, **measuring
             )
@@ -516,6 +516,17 @@ def _plainer(problem: UnicodeError) -> tuple[str, int]:
     from whichpu.reports.words import PLAINER
 
     return "".join(PLAINER.get(letter, "?") for letter in problem.object[problem.start : problem.end]), problem.end
+
+
+@contextmanager
+def _judged_later(output: Path | None) -> Iterator[None]:
+    """Ctrl-C says what is kept before it ends a check."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        kept = f" The finished rounds are in {output}: `whichpu check {output}` judges them." if output else ""
+        typer.echo(f"Stopped.{kept}", err=True)
+        raise
 
 
 def _write_pages(verdicts: Sequence[Any], junit: Path | None, markdown: Path | None) -> None:

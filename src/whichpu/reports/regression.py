@@ -11,6 +11,7 @@ from whichpu.reports import units
 from whichpu.reports.words import VERDICTS
 from whichpu.results.comparison import METRIC
 from whichpu.results.regression import Verdict, passed
+from whichpu.stats.verdicts import ALPHA
 
 TITLE = "### whichpu check"
 NOT_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -29,7 +30,7 @@ def sentence(row: Verdict) -> str:
     if row.metric != METRIC:
         return f"{where}: {row.metric.upper()} {_score(row.after)}, was {_score(row.before)}: {word}{allowed}"
     figures = f"{change(row.ratio)} ({change(row.low)} to {change(row.high)}, {row.spread})"
-    return f"{where}: {figures}: {word}{allowed}{_again(row)}{_advice(row)}{changed}{doubts}"
+    return f"{where}: {figures}: {word}{allowed}{_barely(row)}{_again(row)}{_advice(row)}{changed}{doubts}"
 
 
 def change(ratio: float | None) -> str:
@@ -103,6 +104,13 @@ def _cell(text: str) -> str:
 
 def _score(value: float | None) -> str:
     return units.digits(value, 5)
+
+
+def _barely(row: Verdict) -> str:
+    """Why an interval that leaves out "no change" shows nothing: a verdict asks for more than one interval does."""
+    if row.verdict != "no-difference" or row.p is None or row.low is None or row.high is None:
+        return ""
+    return "" if row.low <= 1 <= row.high else f" (p = {row.p:.2g}; it takes less than {ALPHA:g})"
 
 
 def _again(row: Verdict) -> str:

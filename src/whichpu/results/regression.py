@@ -29,9 +29,10 @@ class Verdict(msgspec.Struct, kw_only=True):
     ``not-comparable``.
 
     ``before`` and ``after`` are latencies in ns or scores in the task's unit. ``ratio`` is the new figure over the old,
-    ``low`` to ``high`` its 95 % interval; a score has none. ``allowed`` is the relative change up to which nothing
-    fails. ``spread`` says what the interval holds. ``at_first`` is the ratio that looked worse before it was measured
-    again. ``changed`` names what else is not as it was; ``doubts`` are kinds of doubts of the new and the old row.
+    ``low`` to ``high`` its 95 % interval; a score has none. ``p`` is corrected for the number of targets. ``allowed`` is
+    the relative change up to which nothing fails. ``spread`` says what the interval holds. ``at_first`` is the ratio
+    that looked worse before it was measured again. ``changed`` names what else is not as it was; ``doubts`` are kinds of
+    doubts of the new and the old row.
     """
 
     model: str
@@ -44,6 +45,7 @@ class Verdict(msgspec.Struct, kw_only=True):
     ratio: float | None = None
     low: float | None = None
     high: float | None = None
+    p: float | None = None
     at_first: float | None = None
     allowed: float
     side_by_side: bool
@@ -260,7 +262,7 @@ def _latency(case: _Case, limits: Limits, side_by_side: bool, p: float | None, f
     row.before, row.after = (estimate.value if estimate is not None else None for estimate in (before, after))
     estimate = case.evidence[0]
     row.ratio, row.low, row.high = estimate.value, estimate.low, estimate.high
-    row.verdict = _word(estimate, p, limits.latency_median)
+    row.p, row.verdict = p, _word(estimate, p, limits.latency_median)
     corrected = f", corrected for {family} comparisons" if family > 1 else ""
     row.spread, row.reason = case.spread, f"{case.spread}, p = {p:.2g}{corrected}"
     row.advice = case.advice if row.verdict == "no-difference" else None
