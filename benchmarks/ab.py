@@ -96,7 +96,9 @@ def null_campaign(tally: Tally, folder: Path, options: argparse.Namespace, seed:
     measured = whichpu.measure(
         networks.mlp(folder / "mlp.onnx"), on, siblings=False, seed=seed, budget_s=options.budget
     )
-    enter(tally, *measured.campaign.results, took_s=time.monotonic() - began)
+    took_s = time.monotonic() - began
+    quicker, slower = measured.campaign.results
+    enter(tally, quicker, slower, took_s)
 
 
 def real_campaign(tally: Tally, folder: Path, options: argparse.Namespace, seed: int) -> None:
@@ -110,7 +112,7 @@ def real_campaign(tally: Tally, folder: Path, options: argparse.Namespace, seed:
     took_s = time.monotonic() - began
     slower = next(result for result in measured.campaign.results if result.baseline is not None)
     quicker = next(result for result in measured.campaign.results if result.name == slower.baseline)
-    enter(tally, quicker, slower, took_s=took_s)
+    enter(tally, quicker, slower, took_s)
 
 
 def enter(tally: Tally, quicker: Result, slower: Result, took_s: float) -> None:

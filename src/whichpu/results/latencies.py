@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -66,6 +68,19 @@ def _paired(above: dict[int, float], below: dict[int, float]) -> float:
     if not shared:
         return float(np.median(list(above.values())) - np.median(list(below.values())))
     return float(np.median([above[turn] - below[turn] for turn in shared]))
+
+
+def block_medians(readings: Sequence[Reading]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Times in s since the first block, and median latencies in ns, of all measured blocks in order."""
+    found = [
+        (block.began_ns, float(np.median(piece)))
+        for reading in readings
+        for block, piece in zip(reading.blocks, _steady(reading), strict=False)
+        if piece.size
+    ]
+    began = np.array([began_ns for began_ns, _ in found], dtype=np.float64)
+    medians = np.maximum(np.array([middle for _, middle in found]), 1.0)
+    return (began - began[0] if began.size else began) / 1e9, medians
 
 
 def steady_blocks(reading: Reading) -> list[npt.NDArray[np.int64]]:
