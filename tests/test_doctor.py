@@ -246,6 +246,13 @@ def test_the_machine_while_measuring_is_one_sentence():
     )
 
 
+def test_a_firmware_that_throttles_is_not_called_fine():
+    seen = [Look(round=0, turn=0, at_ns=0), Look(round=0, turn=1, at_ns=1, span_s=1.0)]
+    states = [MachineState(round=0, turn=0, flags=0x5)]
+    assert line.sentence(watched(looks=seen, states=states)).endswith(": firmware: under-voltage, throttled.")
+    assert line.sentence(watched(looks=seen)).endswith(": not throttled.")
+
+
 def test_what_is_unknown_says_why():
     seen = [Look(round=0, turn=0, at_ns=0)]
     said = line.sentence(watched(looks=seen, missing={"clock": "no cpufreq"}))

@@ -44,8 +44,10 @@ def _heat(found: Conditions) -> Iterator[str]:
         if found.headroom_c is not None and found.headroom_c <= 0:
             room = ", a trip point was reached"
         yield f"at most {found.temperature_c:.0f} °C ({found.zone}{room})"
-    if found.throttles is not None:
-        yield f"throttled {found.throttles} times" if found.throttles else "not throttled"
+    if found.throttles:
+        yield f"throttled {found.throttles} times"
+    elif found.throttles is not None and not found.flags:
+        yield "not throttled"
     if found.flags:
         yield f"firmware: {', '.join(found.flags)}"
 

@@ -410,7 +410,7 @@ def _read(root: str, path: str) -> Optional[str]:
     except OSError:
         return None
     try:
-        pieces = []
+        pieces: List[bytes] = []
         while True:
             piece = os.read(handle, 1 << 16)
             if not piece:
