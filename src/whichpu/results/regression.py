@@ -28,11 +28,11 @@ class Verdict(msgspec.Struct, kw_only=True):
     """One contender's one metric: ``worse``, ``better``, ``no-difference``, ``too-small-to-matter`` or
     ``not-comparable``.
 
-    ``before`` and ``after`` are latencies in ns or scores in the task's unit. ``ratio`` is the new figure over the old,
-    ``low`` to ``high`` its 95 % interval; a score has none. ``p`` is corrected for the number of targets. ``allowed`` is
-    the relative change up to which nothing fails. ``spread`` says what the interval holds. ``at_first`` is the ratio
-    that looked worse before it was measured again. ``changed`` names what else is not as it was; ``doubts`` are kinds of
-    doubts of the new and the old row.
+    ``before`` and ``after`` are latencies in ns or scores in the task's unit. ``ratio`` is the new figure over the
+    old, ``low`` to ``high`` its 95 % interval; a score has none. ``p`` is corrected for the number of targets.
+    ``allowed`` is the relative change up to which nothing fails. ``spread`` says what the interval holds. ``at_first``
+    is the ratio that looked worse before it was measured again. ``changed`` names what else is not as it was;
+    ``doubts`` are kinds of doubts of the new and the old row.
     """
 
     model: str
