@@ -232,10 +232,12 @@ def slug(name: str) -> str:
 
 def forget(path: Path) -> None:
     """Remove the logs that a scenario file about to be replaced names, and no other file."""
-    if not results.is_one(path):
+    try:
+        rows = results.load(path).rows if results.is_one(path) else []
+    except UserError:  # damaged: what it named is not known
         return
     home = log_folder(path).resolve()
-    for row in results.load(path).rows:
+    for row in rows:
         for probe in row.probes:
             folder = (path.parent / probe.logs).resolve() if probe.logs else home
             if folder != home and folder.is_relative_to(home):
