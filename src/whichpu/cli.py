@@ -376,6 +376,9 @@ def check(
     rounds: Annotated[int | None, typer.Option(metavar="N", help="Rounds at most.", min=1)] = None,
     threads: Annotated[int | None, typer.Option(metavar="N", help="Threads for every contender.", min=1)] = None,
     cpus: Annotated[str | None, typer.Option(metavar="LIST", help="Pin every contender to these CPUs.")] = None,
+    loop: Annotated[
+        str | None, typer.Option(metavar="LOOP", help="What times: native, python or auto, as for `whichpu run`.")
+    ] = None,
     seed: Annotated[int | None, typer.Option(metavar="N", help="Seed of order and random data.", min=0)] = None,
     timeout: Annotated[str | None, typer.Option(metavar="TIME", help="Silence that counts as hung (120s).")] = None,
     output: Annotated[
@@ -408,6 +411,7 @@ def check(
         "budget_s": seconds(budget) if budget else None,
         "half_width": share(width) if width else None,
         "rounds_most": rounds,
+        "loop": loop,
         "seed": seed,
         "timeout_s": seconds(timeout) if timeout else None,
     }

@@ -267,7 +267,7 @@ def _sustained(campaign: Campaign, rows: list[Figures], notes: Notes) -> dict[st
     named = {row.name: row for row in rows}
     heads, lines = sustained.table(found)
     cells = [
-        [Cell(line[0], marks=notes.touching(named[line[0]], "sustained")), *(Cell(text) for text in line[1:])]
+        [Cell(line[0], marks=notes.touching(named[line[0]], SUSTAINED)), *(Cell(text) for text in line[1:])]
         for line in lines
     ]
     panels = sustained_charts.panels(campaign)
@@ -354,8 +354,6 @@ def _time(row: Figures, name: str, unit: units.Unit, notes: Notes) -> Cell:
 
 def _place(doubt: Doubt) -> str:
     """Beside which figure a doubt is marked."""
-    if doubt.touches == "sustained":  # none of the tables' figures
-        return "name"
     return doubt.touches if doubt.touches in (*TIMES, SUSTAINED) else TOUCHES.get(doubt.kind, "name")
 
 

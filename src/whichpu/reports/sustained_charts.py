@@ -63,10 +63,11 @@ def over_time(rows: Sequence[Panel], width: int = WIDE) -> str:
 
     longest_s = max(row.times_s[-1] for row in rows)
     size, word = (60.0, "minutes") if longest_s >= 120 else (1.0, "seconds")
-    drawn = [_drawn(row, width, longest_s / size, size, word if row is rows[-1] else None) for row in rows]
+    data: dict[str, list[dict[str, Any]]] = {}  # beside the chart: Altair copies and checks all that is in it, slowly
+    drawn = [_drawn(row, width, longest_s / size, size, word if row is rows[-1] else None, data) for row in rows]
     chart = alt.vconcat(*drawn, spacing=10).configure(font=FONT, background="transparent", padding=4, aria=False)
     chart = chart.configure_view(stroke=None).configure_concat(spacing=10)
-    svg: str = vl_convert.vegalite_to_svg(chart.to_dict())
+    svg: str = vl_convert.vegalite_to_svg({**chart.to_dict(validate=False), "datasets": data})
     return svg
 
 
@@ -88,7 +89,9 @@ def _panel(row: Endurance, windows: Any) -> Panel:
     )
 
 
-def _drawn(row: Panel, width: int, longest: float, size: float, word: str | None) -> altair.LayerChart:
+def _drawn(
+    row: Panel, width: int, longest: float, size: float, word: str | None, data: dict[str, list[dict[str, Any]]]
+) -> altair.LayerChart:
     import altair as alt
 
     low, high = min(row.medians), max(row.medians)
@@ -112,16 +115,21 @@ def _drawn(row: Panel, width: int, longest: float, size: float, word: str | None
     rules: list[dict[str, Any]] = [{"x": time / size, "y": domain[1], "text": text} for time, text in row.steps]
     inner = width - 90
     late = [{**rule, "late": rule["x"] > 0.75 * longest} for rule in rules]
-    base = alt.Chart(alt.Data(values=points)).encode(x=x, y=y)
+
+    def chart_of(values: list[dict[str, Any]]) -> altair.Chart:
+        name = f"data{len(data)}"
+        data[name] = values
+        return alt.Chart(alt.NamedData(name=name))
+
     layers: list[Any] = [
-        alt.Chart(alt.Data(values=banded)).mark_area(opacity=0.22, color=FRONT, clip=True).encode(x=x, y=y, y2="y2:Q"),
-        base.mark_line(color=FRONT, strokeWidth=1.8, clip=True),
-        alt.Chart(alt.Data(values=rules)).mark_rule(color=INK, strokeDash=[4, 3]).encode(x=x),
+        chart_of(banded).mark_area(opacity=0.22, color=FRONT, clip=True).encode(x=x, y=y, y2="y2:Q"),
+        chart_of(points).mark_line(color=FRONT, strokeWidth=1.8, clip=True).encode(x=x, y=y),
+        chart_of(rules).mark_rule(color=INK, strokeDash=[4, 3]).encode(x=x),
     ]
     for is_late, align, aside in ((False, "left", 5), (True, "right", -5)):
         texts = [rule for rule in late if rule["late"] is is_late]
         style: dict[str, Any] = {"align": align, "dx": aside, "dy": 2, "baseline": "top", "color": INK, "fontSize": 12}
-        layers.append(alt.Chart(alt.Data(values=texts)).mark_text(**style).encode(x=x, y=y, text="text:N"))
+        layers.append(chart_of(texts).mark_text(**style).encode(x=x, y=y, text="text:N"))
     heading = alt.TitleParams(
         wrapped(row.name, 40 if width < 600 else 90), subtitle=row.label, anchor="start", frame="group",
         fontSize=12.5, fontWeight="normal", color=INK, subtitleColor=QUIET, subtitleFontSize=12, offset=4,

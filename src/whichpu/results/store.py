@@ -13,6 +13,7 @@ import msgspec
 from whichpu.errors import UserError
 from whichpu.results.column import unpack
 from whichpu.results.schema import VERSION, Campaign, Reading
+from whichpu.results.sustained import windows_of
 
 MODE = 0o644
 
@@ -57,6 +58,8 @@ def load(path: Path) -> Campaign:
         for result in campaign.results:
             for reading in result.readings:
                 _whole(f"{result.name}, round {reading.round + 1}", reading)
+            if result.sustained is not None:
+                windows_of(result.sustained)
         return campaign
     except (msgspec.ValidationError, ValueError) as problem:
         raise UserError(f"{path} is damaged: {problem}", "measure again, or repair it by hand") from problem

@@ -157,6 +157,9 @@ def windows_of(run: Sustained) -> Windows:
     began, wall, count, median, p95, p99, most = (_unpacked(column) for column in columns)
     if len({column.size for column in (began, wall, count, median, p95, p99, most)}) > 1:
         raise ValueError("a sustained run's columns differ in length")
+    kept, raw = _unpacked(run.kept), _unpacked(run.latencies_ns)
+    if kept.size != began.size or kept.sum() != raw.size:
+        raise ValueError("a sustained run's windows do not hold its raw latencies")
     if (median < 1).any():
         median = np.maximum(median, 1)  # a clock of coarse steps reads zero; logs need more
     return Windows(began / 1e9, wall / 1e9, count, median, p95, p99, most)
