@@ -224,6 +224,26 @@ def test_another_loop_is_another_figure() -> None:
     assert verdict.verdict == "not-comparable" and verdict.reason == "other loop (python, now native)"
 
 
+def test_a_pair_goes_on_until_its_own_ratio_is_known() -> None:
+    wild = (0.8, 1.2, 0.9, 1.1, 1.0)
+    calm, unsure = paired(row(latency_us=110), row()), paired(row(rounds=wild), row())
+    _settings(calm, rounds_most=None, rounds_least=5, budget_s=60.0)
+    _settings(unsure, rounds_most=None, rounds_least=5, budget_s=60.0)
+    assert stop.still_needed(calm) == [] and "The answer is known" in why_stopped(calm)
+    assert stop.still_needed(unsure) == ["onnxruntime:cpu", "onnxruntime:cpu (baseline)"]
+    assert "wider than ±2 %: onnxruntime:cpu ±" in why_stopped(unsure)
+    far = paired(row(latency_us=300, rounds=wild), row())
+    _settings(far, rounds_most=None, rounds_least=5, budget_s=60.0)
+    assert stop.still_needed(far) == []
+    unsure.results[1].readings[0].spent_s = 61
+    assert stop.still_needed(unsure) == []
+    begun = paired(row(rounds=wild[:2]), row(rounds=wild[:2]))
+    _settings(begun, rounds_most=None, rounds_least=5, budget_s=60.0)
+    assert len(stop.still_needed(begun)) == 2
+    begun.results[1].status = "crashed"
+    assert stop.still_needed(begun) == ["onnxruntime:cpu"]
+
+
 def test_what_looks_worse_counts_only_when_it_does_so_twice() -> None:
     def look(*factors: float) -> list[regression.Verdict]:
         results = []
