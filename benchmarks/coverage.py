@@ -35,6 +35,8 @@ TRUTH = 1.03
 BASE_NS = 1e6
 TURNS, ROUND_S, BUDGET_S = 10, 0.5, 12.0
 LOW, HIGH = 0.93, 0.97
+FEW = 0.05
+"""Share of draws under which a percentile counts as refused."""
 Array = npt.NDArray[np.float64]
 
 
@@ -195,18 +197,19 @@ COUNTS = (2_000, 200)
 """Inferences a round: of a model of 0.1 ms, and of 1 ms and more."""
 
 
-def percentile_draw(task: tuple[int, int, int]) -> list[bool]:
-    """Does the interval of each percentile hold the truth? Five rounds; processes differ by 1.5 %."""
+def percentile_draw(task: tuple[int, int, int]) -> list[bool | None]:
+    """Does each percentile's interval hold the truth (``None``: refused)? Five rounds; processes differ by 1.5 %."""
     shape, count, seed = SHAPES[task[0]], task[1], task[2]
     generator = np.random.default_rng([seed, count])
     rounds = [
         (BASE_NS * np.exp(generator.normal(0, 0.015) + shape.logs(generator, count))).astype(np.int64) for _ in range(5)
     ]
-    held = []
+    held: list[bool | None] = []
     for percent in PERCENTS:
         found = describe.percentile(rounds, percent)
         assert found.low is not None and found.high is not None
-        held.append(found.low <= _true_percentile(task[0], percent) <= found.high)
+        refused = percent > 50 and describe.too_few_causes(rounds, percent, found.value) is not None
+        held.append(None if refused else found.low <= _true_percentile(task[0], percent) <= found.high)
     return held
 
 
@@ -235,6 +238,15 @@ def within(hits: int, count: int) -> str:
     """Pass, or which side it misses."""
     share = hits / count
     return "pass" if LOW <= share <= HIGH else f"**{'low' if share < LOW else 'high'}**"
+
+
+def percentile_cell(column: tuple[bool | None, ...]) -> str:
+    """Coverage of those that were given, and how many were refused."""
+    given = [held for held in column if held is not None]
+    refused = f", {100 * (1 - len(given) / len(column)):.0f} % refused" if len(given) < len(column) else ""
+    if len(given) < FEW * len(column):
+        return f"refused in {100 * (1 - len(given) / len(column)):.0f} %"
+    return f"{rate(sum(given), len(given))} {within(sum(given), len(given))}{refused}"
 
 
 def main() -> int:
@@ -268,9 +280,8 @@ def main() -> int:
         for index, shape in enumerate(SHAPES):
             for count in COUNTS:
                 table = pool.map(percentile_draw, [(index, count, seed) for seed in seeds], chunksize=20)
-                hits = np.sum(table, axis=0)
-                missed += sum(within(int(hit), len(table)) != "pass" for hit in hits)
-                cells = [f"{rate(int(hit), len(table))} {within(int(hit), len(table))}" for hit in hits]
+                cells = [percentile_cell(column) for column in zip(*table, strict=True)]
+                missed += sum("**" in cell for cell in cells)
                 percentiles.append([shape.name, f"{count:,}", *cells])
                 print(*percentiles[-1], sep=" | ", flush=True)
     page.show(render(rows, percentiles, facts, options), options.output)

@@ -130,6 +130,15 @@ def test_short_rounds_do_not_read_the_tail_too_low():
     assert np.mean(low) > 0.55
 
 
+def test_slow_inferences_side_by_side_are_one_stretch():
+    sample = np.full(1_000, 100)
+    sample[[10, 11, 12, 15, 300, 700, 705]] = 200
+    assert describe.stretches([sample], 150) == 3
+    assert describe.stretches([sample, sample], 150) == 6
+    assert describe.too_few_causes([sample, sample], 99, 150) is None
+    assert describe.too_few_causes([sample], 99, 150).startswith("p99 rests on 3 stretches of slow inferences")
+
+
 def test_probability_of_best_by_hand():
     # The first is 10 % faster in each round and never anything else.
     sure = best.probabilities([{0: 0.0, 1: 0.0, 2: 0.0}, {0: 0.1, 1: 0.1, 2: 0.1}])

@@ -74,7 +74,7 @@ def _clean_split(reading: Reading) -> tuple[int, float, float] | None:
     times, medians = block_medians([reading])
     logs = np.log(medians)
     best = None
-    for at in range(2, len(logs) - 1):
+    for at in range(1, len(logs)):
         before, after = logs[:at], logs[at:]
         gap = max(float(after.min() - before.max()), float(before.min() - after.max()))
         if gap > np.log1p(SMALLEST) and (best is None or gap > best[0]):

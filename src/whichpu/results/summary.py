@@ -133,6 +133,10 @@ def _percentile(
         row.missing[f"p{percent:g}"] = refusal
         return None, None, None
     found = describe.percentile(rounds, percent)
+    refusal = describe.too_few_causes(rounds, percent, found.value)
+    if refusal is not None:
+        row.missing[f"p{percent:g}"] = refusal
+        return None, None, None
     return found.value, found.low, found.high
 
 

@@ -14,6 +14,10 @@ BEYOND = 10
 """Inferences that must lie beyond a percentile for it to be given: with 10, the order-statistics interval of
 the percentile stays inside the sample (its upper end needs about 2 sqrt(10) of them). p99 needs 1,000."""
 
+STRETCHES, APART = 5, 10
+"""Stretches of slow inferences that a percentile must rest on. Exceedances at most ``APART`` inferences from each
+other are one stretch, one cause (runs declustering: Smith & Weissman, "Estimating the extremal index", JRSS B 56, 1994)."""
+
 DEFINITION = "geometric mean over rounds of the round's median-unbiased sample percentile (Hyndman & Fan's type 8)"
 
 PERCENTILE_CONFIDENCE = 0.95
@@ -38,3 +42,21 @@ def unsupported(count: int, percent: float) -> str | None:
     if count >= needed:
         return None
     return f"p{percent:g} needs {needed} inferences, {count} were measured"
+
+
+def stretches(rounds: Sequence[npt.NDArray[np.int64]], beyond: float) -> int:
+    """Separate stretches of inferences in which the latency is over ``beyond`` ns; ``rounds`` in the order they ran."""
+    found = 0
+    for sample in rounds:
+        places = np.flatnonzero(sample > beyond)
+        found += int(places.size > 0) + int(np.count_nonzero(np.diff(places) > APART))
+    return found
+
+
+def too_few_causes(rounds: Sequence[npt.NDArray[np.int64]], percent: float, value: float) -> str | None:
+    """Why a percentile of ``value`` ns rests on too little although many inferences lie beyond it; else ``None``."""
+    found = stretches(rounds, value)
+    if found >= STRETCHES:
+        return None
+    all_in = f"{found} stretch{'es' * (found != 1)}"
+    return f"p{percent:g} rests on {all_in} of slow inferences, too few to tell what is usual ({STRETCHES} are needed)"
