@@ -55,10 +55,10 @@ def test_tables_fit_and_numbers_stay_whole(campaign: Campaign, width: int) -> No
 
 def test_one_wide_table_or_the_answer_first(campaign: Campaign) -> None:
     wide, narrow = (shown(width, lambda screen: terminal.show(campaign, screen)) for width in (250, 80))
-    assert re.search("median .* vs fastest .* inf/s", wide) and "all steady inferences" not in wide
-    assert re.search("precision .* median .* vs fastest *$", narrow, re.MULTILINE)
+    assert re.search("median .* vs fastest .* p99", wide) and "all steady inferences" not in wide
+    assert re.search("precision .* median .* vs fastest +best *$", narrow, re.MULTILINE)
     assert not re.search("median .* mean", narrow)
-    assert re.search("mean .* min .* max .* std .* p95 .* p99 .* inf/s", narrow)
+    assert re.search("mean .* min .* max .* std .* p95 .* p99 .* p99 95 %", narrow)
 
 
 def test_names_fold_at_their_own_punctuation(campaign: Campaign) -> None:

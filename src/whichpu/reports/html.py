@@ -292,12 +292,15 @@ def _latency(campaign: Campaign, rows: list[Figures], notes: Notes) -> Table:
     heads = [Head("contender", words=True), Head("ran", words=True), Head("median", unit.name), Head("95 % interval")]
     heads += [Head(name, unit.name) for name in TIMES]
     heads += [Head("throughput", "1/s"), Head("to the smallest median", "ratio, 95 % interval")]
+    judged = any(row.best is not None for row in rows)
+    heads += [Head("best", "probability")] if judged else []
     cells = []
     for row in rows:
         line = [_name(row, notes), _ran(row, notes), _median(row, unit, notes), _interval(row, notes)]
         line += [_time(row, name, unit, notes) for name in TIMES]
         line += [_cell(row.throughput_per_s, units.digits(row.throughput_per_s), "no wall time was read", notes)]
-        cells.append([*line, _ratio(ratios.get(row.name), notes)])
+        line.append(_ratio(ratios.get(row.name), notes))
+        cells.append([*line, *([Cell(units.chance(row.best))] if judged else [])])
     return Table("Latency", "steady inferences, host memory to host memory", heads, cells)
 
 
@@ -349,7 +352,10 @@ def _interval(row: Figures, notes: Notes) -> Cell:
 def _time(row: Figures, name: str, unit: units.Unit, notes: Notes) -> Cell:
     value = getattr(row, f"{name}_ns")
     cell = _cell(value, units.in_unit(value, unit), row.missing.get(name, "not known"), notes)
-    return replace(cell, marks=cell.marks + notes.touching(row, name))
+    low, high = getattr(row, f"{name}_low_ns", None), getattr(row, f"{name}_high_ns", None)
+    return replace(
+        cell, sub=units.spread(value, low, high) if low else "", marks=cell.marks + notes.touching(row, name)
+    )
 
 
 def _place(doubt: Doubt) -> str:

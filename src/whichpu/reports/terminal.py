@@ -110,6 +110,8 @@ def _print_latencies(screen: Console, rows: list[Figures], verdicts: dict[str, C
         Column("95 %", spreads, right=True),
         Column("vs fastest", [_against(verdicts.get(row.name)) for row in rows], right=True, folds=True),
     ]
+    if any(row.best is not None for row in rows):
+        answer.append(Column("best", [units.chance(row.best) for row in rows], right=True))
     rest = [
         times("mean", lambda row: row.mean_ns),
         times("min", lambda row: row.min_ns),
@@ -117,7 +119,7 @@ def _print_latencies(screen: Console, rows: list[Figures], verdicts: dict[str, C
         times("std", lambda row: row.std_ns),
         times("p95", lambda row: row.p95_ns),
         times("p99", lambda row: row.p99_ns),
-        Column("inf/s", [units.digits(row.throughput_per_s) for row in rows], right=True),
+        Column("p99 95 %", [units.spread(row.p99_ns, row.p99_low_ns, row.p99_high_ns) for row in rows], right=True),
     ]
     title = f"latency in {unit.name}, one inference end to end"
     print_tables(screen, _names(rows), {title: answer, f"all steady inferences together, in {unit.name}": rest})
@@ -140,6 +142,7 @@ def _print_others(screen: Console, rows: list[Figures], campaign: Campaign) -> N
         outputs.append(column(metric, lambda row: units.digits(row.score, 5)))
         outputs.append(column("delta", lambda row: units.signed(row.score_delta)))
     effort = [
+        column("inf/s", lambda row: units.digits(row.throughput_per_s)),
         column("inferences", lambda row: f"{row.count:,}"),
         column("rounds", lambda row: str(row.rounds)),
         column("cores used", lambda row: units.cores(row.cores_used)),

@@ -55,6 +55,13 @@ def percent(value: float | None, significant: int = 2) -> str:
     return UNKNOWN if value is None else f"{digits(100 * value, significant)} %"
 
 
+def chance(value: float | None) -> str:
+    """A probability as a percent that is never quite 0 or 100, because it was estimated."""
+    if value is None:
+        return UNKNOWN
+    return "<1 %" if value < 0.01 else ">99 %" if value > 0.99 else f"{100 * value:.0f} %"
+
+
 def spread(value: float | None, low: float | None, high: float | None) -> str:
     """An interval as ``±2.3 %`` of its figure; dash when one round says nothing about it."""
     if value is None or low is None or high is None:

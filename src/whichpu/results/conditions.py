@@ -292,7 +292,7 @@ def _other_load(looks: list[Look], cpus: int) -> Doubt | None:
     return Doubt(
         kind="other-load",
         says=f"other programs kept {cores:.1f} of {cpus} CPU{'s' * (cpus != 1)} busy while measuring",
-        advice="stop other programs, or pin with --cpus",
+        advice="stop other programs, or choose quieter CPUs with --cpus",
         facts={"other_cores": cores, "cpus": cpus},
     )
 

@@ -165,7 +165,7 @@ def _pushed_aside(result: Result) -> Doubt | None:
     return Doubt(
         kind="other-load",
         says=f"the process was pushed off its core {switches / wall_s:.0f} times a second while measured",
-        advice="stop other programs, or pin with --cpus",
+        advice="stop other programs, or choose quieter CPUs with --cpus",
     )
 
 
