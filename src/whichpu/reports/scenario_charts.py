@@ -67,9 +67,9 @@ def sweep(series: Sequence[Series], swept: str, width: int = WIDE) -> str:
 
     values = sorted({str(point.x) for each in series for point in each.points}, key=int)
     top = 1.05 * max(point.y for each in series for point in each.points)
-    frame = _Frame(series, width)
+    frame = _Frame(series, width, beside=True)
     x = alt.X("x:O", scale=alt.Scale(domain=values, padding=0.3), axis=_axis(swept, labelAngle=0))
-    y = alt.Y("y:Q", scale=alt.Scale(domain=[0, top], range=frame.range), axis=_axis("samples a second", tickCount=5))
+    y = alt.Y("y:Q", scale=alt.Scale(domain=[0, top]), axis=_axis("samples a second", tickCount=5))
     return frame.draw(x, y, [])
 
 
@@ -78,24 +78,25 @@ def offered(series: Sequence[Series], unit: str, bound: float, width: int = WIDE
     import altair as alt
 
     points = [point for each in series for point in each.points]
-    frame = _Frame(series, width)
+    frame = _Frame(series, width, beside=False)
     across = log_ticks(min(float(p.x) for p in points), max(float(p.x) for p in points), max(3, frame.width // 70))
     up = log_ticks(min(bound, *(p.y for p in points)), max(bound, *(p.y for p in points)), 8)
     x = alt.X("x:Q", scale=_log(across), axis=_axis("queries offered a second", values=across))
-    y = alt.Y("y:Q", scale=_log(up, range=frame.range), axis=_axis(f"latency, {unit}", values=up))
+    y = alt.Y("y:Q", scale=_log(up), axis=_axis(f"latency, {unit}", values=up))
     rule = alt.Chart(alt.Data(values=[{"y": bound}])).mark_rule(color=INK, strokeDash=[5, 4]).encode(y=y)
     return frame.draw(x, y, [rule])
 
 
 class _Frame:
-    """A plot with the series' names above it, each with its number, which stands at its last point too."""
+    """A plot with the series' names above it, each with its number, which stands in the plot too.
 
-    def __init__(self, series: Sequence[Series], width: int) -> None:
+    ``beside``: in a row beside the last points, which may lie close; else above or below the answers.
+    """
+
+    def __init__(self, series: Sequence[Series], width: int, beside: bool) -> None:
         self.series = series
         self.width = width - 90
-        head = (LINE + 4) * len(series) + 14 if len(series) > 1 else 0
-        self.height = HEIGHT + head
-        self.range = [self.height, head]
+        self.beside = beside
 
     def draw(self, x: altair.X, y: altair.Y, layers: list[Any]) -> str:
         """The series on these axes, as SVG."""
@@ -105,13 +106,13 @@ class _Frame:
         for each in reversed(self.series):  # the front one on top
             colour = FRONT if each.front else REST
             line = [{"x": point.x, "y": point.y} for point in each.points]
-            layers.append(self._chart(line, x, y).mark_line(color=colour, strokeWidth=1.2, opacity=0.6))
+            layers.append(self._chart(line, x, y).mark_line(color=colour, strokeWidth=1.2, opacity=0.45))
             for kind, fill, size in (((True, False), colour, 50), ((False, False), "transparent", 50),
                                      ((True, True), colour, 160)):  # fmt: skip
                 dots = [{"x": p.x, "y": p.y} for p in each.points if (p.valid, p.answer) == kind]
                 layers.append(self._chart(dots, x, y).mark_point(size=size, color=colour, fill=fill, filled=False))
         layers += self._names(x, y) if len(self.series) > 1 else []
-        chart = alt.layer(*layers).properties(width=self.width, height=self.height)
+        chart = alt.layer(*layers).properties(width=self.width, height=HEIGHT)
         chart = chart.configure(font=FONT, background="transparent", padding=4, aria=False).configure_view(stroke=None)
         svg: str = vl_convert.vegalite_to_svg(chart.to_dict())
         return svg
@@ -127,19 +128,14 @@ class _Frame:
         drawn = []
         for index, each in enumerate(self.series):
             colour = FRONT if each.front else INK
-            spot, last = (LINE + 4) * index + LINE / 2, each.points[-1]
-            name = alt.Chart(alt.Data(values=[{"text": f"{index + 1}  {each.name}"}]))
-            drawn.append(
-                name.mark_text(align="left", baseline="middle", fontSize=12.5, color=colour).encode(
-                    x=alt.value(0), y=alt.value(spot), text="text:N"
-                )
-            )
-            number = alt.Chart(alt.Data(values=[{"x": last.x, "y": last.y, "text": str(index + 1)}]))
-            drawn.append(
-                number.mark_text(align="left", dx=9 + 14 * index, fontSize=12.5, color=colour).encode(
-                    x=x, y=y, text="text:N"
-                )
-            )
+            style = {"align": "left", "fontSize": 12.5, "color": colour}
+            spot = (LINE + 4) * (index - len(self.series))
+            name = alt.Chart(alt.Data(values=[{"text": f"{index + 1}  {each.name}"}])).mark_text(**style)
+            drawn.append(name.encode(x=alt.value(0), y=alt.value(spot), text="text:N"))
+            at = each.points[-1] if self.beside else next((p for p in each.points if p.answer), each.points[-1])
+            shift = {"dx": 9 + 14 * index} if self.beside else {"dx": 7, "dy": 14 if index % 2 else -14}
+            number = alt.Chart(alt.Data(values=[{"x": at.x, "y": at.y, "text": str(index + 1)}]))
+            drawn.append(number.mark_text(**style, **shift).encode(x=x, y=y, text="text:N"))
         return drawn
 
 
@@ -152,10 +148,10 @@ def _axis(title: str, **more: Any) -> altair.Axis:
     return alt.Axis(title=title, labelPadding=6, **style, **expression, **more)
 
 
-def _log(ticks: list[float], **more: Any) -> altair.Scale:
+def _log(ticks: list[float]) -> altair.Scale:
     import altair as alt
 
-    return alt.Scale(type="log", domain=[ticks[0], ticks[-1]], nice=False, **more)
+    return alt.Scale(type="log", domain=[ticks[0], ticks[-1]], nice=False)
 
 
 def _found(run: ScenarioRun) -> list[Row]:
