@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from whichpu.campaign.watch import Watch
     from whichpu.results.limits import Config
+    from whichpu.results.sustained import Outlook
 
 Pathlike = str | PathLike[str]
 
@@ -37,6 +38,13 @@ class Measurement:
     def compare(self, baseline: str | None = None) -> list[Comparison]:
         """Every contender against ``baseline`` (default: the fastest). Raises :class:`whichpu.UserError`."""
         return compare(self.campaign, baseline)
+
+    @property
+    def sustained(self) -> Outlook | None:
+        """What the sustained runs show; ``None`` where there were none."""
+        from whichpu.results.sustained import outlook
+
+        return outlook(self.campaign)
 
     def to_pandas(self) -> pandas.DataFrame:
         """Figures as a data frame, a row a contender; needs pandas."""
@@ -99,7 +107,7 @@ def measure(
     then measured with them too, interleaved, and held against that (see :func:`check`).
     ``loop`` is ``native`` (what a C++ application sees; the Python loop where a runtime can't), ``python``, or
     ``auto``: native when every contender can. With ``sustained_s``, after the rounds each contender runs alone and
-    without a pause for so many seconds (see :func:`whichpu.results.sustained.outlook`).
+    without a pause for so many seconds (:attr:`Measurement.sustained`).
     Raises :class:`whichpu.UserError` for the user's mistakes; a contender's trouble is a row.
     """
     from whichpu.campaign import plan as planning

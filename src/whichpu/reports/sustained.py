@@ -30,7 +30,8 @@ def show(campaign: Campaign, screen: Console) -> None:
         if at > 0
     ]
     screen.print()
-    print_tables(screen, names, {title(found): columns})
+    groups = {title(found): columns[:3], "sustained: slope, steps and rank": columns[3:]}
+    print_tables(screen, names, groups, title(found))
     for line in sentences(found):
         print_item(screen, line, indent=0)
 
@@ -72,10 +73,11 @@ def changed(row: Endurance) -> str:
     """The change from the first stretch to the last, with its interval."""
     if row.change is None:
         return units.UNKNOWN
-    value = percent(row.change.value - 1)
     if row.change.low is None or row.change.high is None:
-        return value
-    return f"{value} ({percent(row.change.low - 1)} to {percent(row.change.high - 1)})"
+        return percent(row.change.value - 1)
+    digits = 2 if percent(row.change.low - 1) != percent(row.change.high - 1) else 3
+    value, low, high = (percent(one - 1, digits) for one in (row.change.value, row.change.low, row.change.high))
+    return f"{value} ({low} to {high})"
 
 
 def _row(row: Endurance, unit: units.Unit, usual_s: float) -> list[str]:

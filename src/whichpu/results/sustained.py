@@ -198,12 +198,12 @@ def clock(seconds: float) -> str:
     return f"{whole // 60} min {whole % 60:02d} s"
 
 
-def percent(share: float) -> str:
-    """A change with its sign, two digits: ``+20 %``, ``-0.31 %``."""
+def percent(share: float, digits: int = 2) -> str:
+    """A change with its sign: ``+20 %``, ``-0.31 %``."""
     value = 100 * share
     if value == 0 or not math.isfinite(value):
         return "0 %" if value == 0 else "without bound"
-    places = max(0, 1 - math.floor(math.log10(abs(value))))
+    places = max(0, digits - 1 - math.floor(math.log10(abs(value))))
     return f"{value:+.{places}f} %" if places < 5 else f"{value:+.0e} %"
 
 

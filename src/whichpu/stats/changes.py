@@ -146,7 +146,7 @@ def level(values: Numbers, neighbours: float = 1.0) -> Estimate:
     logs = np.log(np.asarray(values, dtype=np.float64))
     middle = float(np.median(logs))
     independent = logs.size / max(neighbours, inefficiency(logs - middle))
-    if independent < 3:
+    if independent < 2:
         return Estimate(math.exp(middle), None, None, int(logs.size))
     # The median of normal values is sqrt(pi / 2) times as uncertain as their mean.
     error = math.sqrt(math.pi / 2 / independent) * _scale(logs - middle)
