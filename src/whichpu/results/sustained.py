@@ -43,8 +43,8 @@ class Windows(NamedTuple):
 class Endurance(msgspec.Struct, kw_only=True):
     """One contender's sustained run. Times of windows are seconds since the run began, latencies ns.
 
-    ``first`` and ``last`` are the medians over the windows of the first and the last ``stretch_s``, ``change`` their
-    ratio. ``trend`` is the slope whether or not it is real; ``drift`` is set where it is, and no steps explain it.
+    ``first`` and ``last`` are the medians over the windows of the first and the last ``stretch_s`` (their ``rounds``
+    count windows), ``change`` their ratio. ``trend`` is the slope whether or not it is real; ``drift`` is set where it is, and no steps explain it.
     ``paused`` is the share of the time that lies between windows. A rank is 1 more than the contenders that are shown
     to be faster; runs that ended early have none at the end. What is ``None`` has its reason in ``missing``.
     """
@@ -143,7 +143,7 @@ def _ends(row: Endurance, windows: Windows) -> None:
 
 def stretch_s(ran_s: float) -> float:
     """Seconds at the beginning and at the end that are held against each other."""
-    return MINUTE_S if ran_s >= 2 * MINUTE_S else SHARE * ran_s
+    return MINUTE_S if ran_s > 1.98 * MINUTE_S else SHARE * ran_s  # two minutes end with a whole window
 
 
 def stretch_name(row: Endurance) -> str:
