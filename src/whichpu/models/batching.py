@@ -30,7 +30,7 @@ def shapes_for(paths: Sequence[Path], asked: Shapes, batch: int) -> Shapes:
         return asked
     shapes = dict(asked)
     for name, _, sizes in onnx_file.inputs(onnx_file.read(onnx)):
-        given = list(asked.get(name, asked.get(None)) or [])
+        given = list(asked.get(name) or asked.get(None) or [])
         free = bool(sizes) and isinstance(sizes[0], str)
         if batch > 1 and not free:
             fixed = f"fixed to {sizes[0]}" if sizes else "not there: it is a scalar"
