@@ -282,6 +282,15 @@ def test_a_drift_is_a_doubt_with_its_slope():
     assert doubt.facts["low"] < 1.1 ** (1 / 20) - 1 < doubt.facts["high"]
 
 
+def test_heat_is_a_drift_and_its_minutes_have_intervals():
+    heat = 0.3 * (1 - np.exp(-np.arange(1200) / 200))
+    row = endurance(campaign_of(a=run_of(noisy(2e6) * np.exp(heat))).results[0])
+    assert row.drift is not None
+    assert row.steps == []
+    assert row.change.low < row.change.value < row.change.high
+    assert row.missing == {}
+
+
 def test_an_even_run_raises_no_doubt():
     assert sustained_doubts(campaign_of(a=run_of(noisy(2e6))).results[0]) == []
 

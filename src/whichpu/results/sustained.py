@@ -24,6 +24,9 @@ SHARE = 0.1
 WINDOWS_LEAST = 10
 """Windows that steps and drifts are looked for in."""
 
+ENOUGH = 30
+"""Windows that tell by themselves how alike neighbours are."""
+
 SUSTAINED = "sustained"
 """What these doubts touch."""
 
@@ -44,9 +47,10 @@ class Endurance(msgspec.Struct, kw_only=True):
     """One contender's sustained run. Times of windows are seconds since the run began, latencies ns.
 
     ``first`` and ``last`` are the medians over the windows of the first and the last ``stretch_s`` (their ``rounds``
-    count windows), ``change`` their ratio. ``trend`` is the slope whether or not it is real; ``drift`` is set where it is, and no steps explain it.
-    ``paused`` is the share of the time that lies between windows. A rank is 1 more than the contenders that are shown
-    to be faster; runs that ended early have none at the end. What is ``None`` has its reason in ``missing``.
+    count windows), ``change`` their ratio. ``trend`` is the slope whether or not it is real; ``drift`` is set where it
+    is, and no steps explain it. ``paused`` is the share of the time that lies between windows. A rank is 1 more than
+    the contenders that are shown to be faster; runs that ended early have none at the end. What is ``None`` has its
+    reason in ``missing``.
     """
 
     name: str
@@ -130,12 +134,16 @@ def endurance(result: Result) -> Endurance | None:
 
 
 def _ends(row: Endurance, windows: Windows) -> None:
-    """The first stretch against the last; how alike neighbouring windows are is judged from the whole run."""
-    worth = changes.worth(windows.began_s, windows.median_ns, row.steps)
-    first = windows.began_s + windows.wall_s <= row.stretch_s
-    last = windows.began_s >= row.ran_s - row.stretch_s
-    row.first = changes.level(windows.median_ns[: max(1, int(first.sum()))], worth)
-    row.last = changes.level(windows.median_ns[-max(1, int(last.sum())) :], worth)
+    """The first stretch against the last.
+
+    How alike neighbouring windows are can't be judged from a dozen of them: then the whole run tells.
+    """
+    first = max(1, int((windows.began_s + windows.wall_s <= row.stretch_s).sum()))
+    last = max(1, int((windows.began_s >= row.ran_s - row.stretch_s).sum()))
+    few = min(first, last) < ENOUGH
+    worth = changes.worth(windows.began_s, windows.median_ns, row.steps) if few else 1.0
+    row.first = changes.level(windows.median_ns[:first], worth)
+    row.last = changes.level(windows.median_ns[-last:], worth)
     row.change = _ratio(row.last, row.first)
     if row.change.low is None:
         row.missing["interval"] = f"too few windows in the first and the last {stretch_name(row)} are independent"
