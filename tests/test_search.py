@@ -99,3 +99,28 @@ def test_what_no_lower_rate_can_mend_is_tried_once():
     system = System(1.0, hopeless=True)
     assert search.highest_rate(system, 100.0, TOLERANCE) is None
     assert len(system.tests) == 1
+
+
+class Limited(System):
+    """Its time is over after some tests of the search, or of all."""
+
+    def __init__(self, limit, searches, others=99):
+        super().__init__(limit)
+        self.left = {"search": searches, "confirm": others, "overload": others}
+
+    def __call__(self, rate, purpose):
+        self.left[purpose] -= 1
+        if self.left[purpose] < 0:
+            raise search.Spent
+        return super().__call__(rate, purpose)
+
+
+def test_when_the_time_of_the_search_is_over_what_held_is_confirmed():
+    system = Limited(100.0, searches=3)
+    assert search.highest_rate(system, 40.0, TOLERANCE) == 90.0  # 40, 60 and 90 held
+    assert [(purpose, valid) for _, purpose, valid in system.tests[3:]] == [("confirm", True), ("overload", False)]
+
+
+@pytest.mark.parametrize(("searches", "others", "found"), [(0, 99, None), (3, 0, None)])
+def test_nothing_is_found_without_time(searches, others, found):
+    assert search.highest_rate(Limited(100.0, searches, others), 40.0, TOLERANCE) is found

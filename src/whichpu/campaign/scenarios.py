@@ -329,14 +329,15 @@ class Tester:
         self.terms = keeper.run.terms
         assert row.alone_ns is not None
         self.call_ns = row.alone_ns + HANDING_NS
-        self.ends = time.monotonic() + (self.terms.budget_s or np.inf)
+        self.began = time.monotonic()
 
     def judged(self, rate: float, purpose: Purpose) -> Told:
         """A test in Server. It is hopeless when even the quickest query was above the bound: no rate mends that.
 
-        Raises :class:`Spent` instead, once the budget is spent.
+        Raises :class:`Spent` instead, once the budget is spent; twice of it for the tests after the search.
         """
-        if time.monotonic() > self.ends:
+        times = 1 if purpose == "search" else 2
+        if time.monotonic() - self.began > times * (self.terms.budget_s or np.inf):
             self.row.spent = True
             raise Spent
         probe = self.test(rate, purpose)

@@ -41,20 +41,38 @@ def highest_rate(probe: Prober, estimate: float, tolerance: float) -> float | No
     """The highest rate with a VALID confirmation; ``None`` when none of those tried held.
 
     ``tolerance`` is relative: the bracket's upper end over its lower one is at most ``1 + tolerance``. When ``probe``
-    raises :class:`Spent`, what was confirmed until then is the answer.
+    raises :class:`Spent` for a test of the search, the last rate that held is confirmed at once; when it raises it
+    later, what was confirmed until then is the answer.
     """
     found, start = None, estimate
     try:
         for _ in range(1 + RESTARTS):
-            confirmed = _confirmed(probe, _bisected(probe, *_bracket(probe, start, found), tolerance), tolerance)
+            low, spent = _searched(probe, start, found, tolerance)
+            confirmed = _confirmed(probe, low, tolerance)
             if confirmed is None:
                 return found
             found, start = confirmed, OVERLOAD * confirmed
-            if not probe(start, "overload").valid:
+            if not probe(start, "overload").valid or spent:
                 return found
     except Spent:
         pass
     return found
+
+
+def _searched(probe: Prober, start: float, known: float | None, tolerance: float) -> tuple[float | None, bool]:
+    """The highest VALID rate within the tolerance, or the last one that held when the time was over."""
+    held: list[float] = []
+
+    def noted(rate: float, purpose: Purpose) -> Tested:
+        tested = probe(rate, purpose)
+        if tested.valid:
+            held.append(rate)
+        return tested
+
+    try:
+        return _bisected(noted, *_bracket(noted, start, known), tolerance), False
+    except Spent:
+        return held[-1] if held else None, True
 
 
 def _bracket(probe: Prober, start: float, known: float | None) -> tuple[float | None, float]:

@@ -29,7 +29,7 @@ class Terms(msgspec.Struct, kw_only=True, frozen=True):
     """What was asked for. ``bound_ns`` is Server's latency bound, held by ``percentile`` of the queries.
 
     ``percentile`` is also the one that LoadGen judges in SingleStream (0.9, as MLPerf's) and MultiStream (0.99).
-    ``budget_s`` is the time after which a search in Server begins no further test (``None`` in other scenarios).
+    ``budget_s`` is the time after which Server goes on to confirm what it has found (``None`` in other scenarios).
     ``samples_per_query`` is 1 except in MultiStream. ``tolerance`` is how closely the highest rate is bracketed.
     """
 
