@@ -222,7 +222,7 @@ class Resident(unittest.TestCase):
             (wire.Measure(), "bad-request", "no inputs are bound"),
             (wire.Open("nothing", "cpu", "", "*"), "refused", "no backend is called"),
             (wire.Open("null", "cpu", "", "*", options={"delay": "soon"}), "refused", "is not a time"),
-            (wire.Open("null", "cpu", "", "*", options={"dely": "1ms"}), "refused", "it takes: delay"),
+            (wire.Open("null", "cpu", "", "*", options={"dely": "1ms"}), "refused", "it takes: d2h, delay"),
             (wire.Bind(self.inputs, self.outputs), "bad-request", "no model is open"),
         ]
         for request, kind, words in cases:

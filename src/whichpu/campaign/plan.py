@@ -156,7 +156,7 @@ def resume(plan: Plan, before: Campaign, wishes: Wishes) -> None:
                 "give the same command, or measure anew into another file",
             )
     now.created, now.reference, now.results = before.created, before.reference, before.results
-    now.watched = before.watched
+    now.watched, now.application = before.watched, before.application
     now.settings = msgspec.structs.replace(now.settings, seed=before.settings.seed, cpus=before.settings.cpus)
     for contender in plan.contenders:
         contender.result = next(result for result in now.results if result.name == contender.result.name)

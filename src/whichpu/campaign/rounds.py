@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 
+from whichpu.campaign import parts
 from whichpu.campaign.check import Check
 from whichpu.campaign.lookout import Lookout
 from whichpu.campaign.plan import Contender, Plan
@@ -105,9 +106,8 @@ def _sit(
             _prepare(seat, plan, inputs, check)
         _measure(seats, settings, random, watch, lookout)
         for seat in seats:
-            if seat.link is not None and seat.reading.round == 0 and not seat.contender.result.yardstick:
-                watch.step(0, seat.name, "outputs are checked", 1.0)
-                _check_outputs(seat, inputs, check)
+            if seat.reading.round == 0:
+                _look_inside(seat, inputs, check, watch, settings)
     finally:
         for seat in seats:
             seat.leave()
@@ -128,6 +128,7 @@ def _prepare(seat: Seat, plan: Plan, inputs: Path, check: Check) -> None:
         seat.reading.load_ns, seat.reading.import_ns = opened.load_ns, opened.import_ns
         seat.reading.rss_bytes = opened.rss_bytes
         tied = result.effective.get(TIES_ITSELF)
+        result.boundary = opened.boundary
         result.precision, result.effective, result.versions = opened.precision, opened.effective, opened.versions
         if opened.precision.ran == wire.AS_IN_THE_GRAPH and seat.contender.precision is not None:
             evidence = f"{opened.precision.evidence}: {seat.contender.precision}"
@@ -225,6 +226,19 @@ def _block(seat: Seat, position: int, turn: int, settings: Settings) -> None:
             switches_involuntary=read.switches_involuntary,
         )
     )
+
+
+def _look_inside(seat: Seat, inputs: Path, check: Check, watch: Watch, settings: Settings) -> None:
+    """After all blocks: the outputs of all samples, then the parts of a latency, for a profiler may end its worker."""
+    if seat.link is not None and not seat.contender.result.yardstick:
+        watch.step(0, seat.name, "outputs are checked", 1.0)
+        _check_outputs(seat, inputs, check)
+    if seat.link is not None:
+        watch.step(0, seat.name, "tells its parts", 1.0)
+        began = time.monotonic()
+        seat.reading.parts = parts.ask(seat.link, inputs, seat.contender.bytes, seat.latency_ns, settings.timeout_s)
+        seat.reading.spent_s += time.monotonic() - began
+    seat.leave()
 
 
 def _check_outputs(seat: Seat, inputs: Path, check: Check) -> None:

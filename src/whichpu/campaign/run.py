@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from whichpu.campaign import stop
+from whichpu.campaign import application, stop
 from whichpu.campaign.check import Check
 from whichpu.campaign.lookout import Lookout
 from whichpu.campaign.plan import Contender, Plan
@@ -29,6 +29,8 @@ def run(plan: Plan, path: Path | None, watch: Watch) -> Campaign:
         store.save(campaign, path)  # a place that can't be written is known before an hour of measuring
     watch.phase("computing the reference's outputs")
     check = Check(plan)
+    if plan.task is not None and campaign.application is None:
+        campaign.application = application.timed(plan.task)
     with Lookout(campaign, plan.root) as lookout:
         while active := _active(plan):
             number = 1 + max((reading.round for result in campaign.results for reading in result.readings), default=-1)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from whichpu.reports import charts, conditions, sustained, sustained_charts, units
+from whichpu.reports import boundary, charts, conditions, sustained, sustained_charts, units
 from whichpu.reports.words import STATUS, VERDICTS
 from whichpu.results.comparison import Comparison, agreeing, compare, fastest, measured_results
 from whichpu.results.known import why_stopped
@@ -38,6 +38,8 @@ TOUCHES = {
     "throttled": "median",
     "governor": "median",
     "steal": "median",
+    "transfers": "median",
+    "host-bound": "median",
 }
 """Beside which figure a doubt is marked; any other kind is marked beside the contender's name."""
 
@@ -249,7 +251,7 @@ def _view(number: int, file: str, campaign: Campaign) -> dict[str, Any]:
         "headline": headline(campaign),
         "facts": list(_facts(campaign, measured)),
         "charts": _charts(campaign, measured, results),
-        "tables": [_latency(campaign, measured, notes), _beside(campaign, measured, notes)] if measured else [],
+        "tables": _tables(campaign, measured, notes) if measured else [],
         "sustained": _sustained(campaign, rows, notes),
         "harness": [(_harness(row, measured), notes.touching(row, "median")) for row in yardsticks],
         "lacking": [_lack(row, results[row.name], notes) for row in rows if _lacking(row)],
@@ -277,6 +279,21 @@ def _sustained(campaign: Campaign, rows: list[Figures], notes: Notes) -> dict[st
         "sentences": sustained.sentences(found),
         "table": Table("Sustained", sustained.title(found).partition(": ")[2], _heads(heads), cells),
     }
+
+
+def _tables(campaign: Campaign, rows: list[Figures], notes: Notes) -> list[Table]:
+    tables = [_latency(campaign, rows, notes), _beside(campaign, rows, notes)]
+    return tables + [_of_grid(grid, notes) for grid in boundary.grids(rows, campaign)]
+
+
+def _of_grid(grid: boundary.Grid, notes: Notes) -> Table:
+    """A table of texts; a dash is marked with its reason."""
+    heads = [Head(text, unit, words=not unit) for text, unit in grid.heads]
+    cells = [
+        [Cell(text, marks=() if reason is None else (notes.reason(reason),)) for text, reason in row]
+        for row in grid.rows
+    ]
+    return Table(grid.title, grid.says, heads, cells)
 
 
 def _heads(heads: Sequence[str]) -> list[Head]:

@@ -6,9 +6,10 @@ import io
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from whichpu.reports import conditions, sustained, units
+from whichpu.reports import boundary, conditions, sustained, units
 from whichpu.reports.tables import NAME_LEAST, Column, fits, print_item, print_tables, safe, table
 from whichpu.reports.words import STATUS, VERDICTS
+from whichpu.results.boundary import PARTS
 from whichpu.results.comparison import Comparison, agreeing, compare, fastest, measured_results
 from whichpu.results.known import why_stopped
 from whichpu.results.schema import Campaign, Doubt
@@ -47,7 +48,7 @@ def show(campaign: Campaign, screen: Console) -> None:
     if measured:
         _print_latencies(screen, measured, verdicts)
         _print_others(screen, measured, campaign)
-    for line in _notes(rows, campaign):
+    for line in [*_notes(rows, campaign), *boundary.sentences(measured, campaign)]:
         screen.print(line, markup=False)
     screen.print(f"\n{why_stopped(campaign)}", markup=False)
     if campaign.watched is not None:
@@ -248,7 +249,11 @@ def _notes(rows: list[Figures], campaign: Campaign) -> list[str]:
         naive = f"; {task.naive_says} scores {units.digits(task.naive, 5)}" if task.naive is not None else ""
         notes.append(f"Its {task.metric.upper()} is {score} {task.unit}{naive}.")
     return notes + [
-        f"Not given for {row.name}: {reason}." for row in rows if not row.yardstick for reason in row.missing.values()
+        f"Not given for {row.name}: {reason}."
+        for row in rows
+        if not row.yardstick
+        for figure, reason in row.missing.items()
+        if figure not in PARTS
     ]
 
 

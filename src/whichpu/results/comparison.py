@@ -39,7 +39,8 @@ def compare(campaign: Campaign, baseline: str | None = None) -> list[Comparison]
         return []
     base = fastest(measured) if baseline is None else _named(campaign, baseline)
     others = [result for result in campaign.results if result is not base and not result.yardstick]
-    evidence = {result.name: ratio(result, base) if _counts(result, campaign) else None for result in others}
+    rivals = [result for result in others if _counts(result, campaign) and result.boundary == base.boundary]
+    evidence = {result.name: ratio(result, base) if result in rivals else None for result in others}
     p_values = {name: p_value(found[1]) for name, found in evidence.items() if found is not None}
     known = {name: p for name, p in p_values.items() if p is not None}
     # A baseline chosen for being the fastest was chosen by the same data: then all pairs are the family.
@@ -87,7 +88,7 @@ def agreeing(campaign: Campaign) -> list[Result]:
 def probability_of_best(campaign: Campaign) -> dict[str, float]:
     """For each ranked contender the probability that none is faster; empty when some have fewer than two rounds."""
     runners = measured_results(campaign)
-    if len(runners) < 2:
+    if len(runners) < 2 or len({result.boundary for result in runners}) > 1:
         return {}
     base = fastest(runners)
     logs = [rounds_of_ratio(result, base) for result in runners]
@@ -132,6 +133,8 @@ def _judged(
         verdict="not-comparable",
         reason=result.why or "no round in common with the baseline",
     )
+    if result.boundary != base.boundary:
+        row.reason = f"other boundary ({result.boundary}; the baseline's is {base.boundary})"
     if evidence is None:
         return row
     estimate, _ = evidence
@@ -159,6 +162,8 @@ def _refused(
         reason = "other model bytes"
     elif first.machine.hostname != second.machine.hostname or first.machine.cpu_model != second.machine.cpu_model:
         reason = "other machine"
+    elif twin.boundary != result.boundary:
+        reason = f"other boundary ({twin.boundary}, then {result.boundary})"
     else:
         before, after = median(twin), median(result)
         assert before is not None and after is not None

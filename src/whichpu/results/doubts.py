@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from whichpu.results.boundary import boundary_doubts
 from whichpu.results.conditions import condition_doubts, merged
 from whichpu.results.irregular import latency_doubts
 from whichpu.results.schema import Campaign, Doubt, Result
@@ -27,6 +28,7 @@ def doubts_of(result: Result, campaign: Campaign, median: Estimate | None) -> li
         found += [_few_rounds(median, campaign), _wide(median, campaign), _unsteady(result), _pushed_aside(result)]
         found += [_coarse(result, campaign, median)]
         found += [*condition_doubts(campaign, result), *latency_doubts(result, median)]
+        found += boundary_doubts(result, median)
     found += sustained_doubts(result)
     return merged([doubt for doubt in found if doubt is not None])
 

@@ -80,7 +80,7 @@ def side_by_side(campaign: Campaign, config: Config, leave_out_absent: bool = Fa
         if leave_out_absent and {new.status, old.status} <= {"not-here", "refused"}:
             continue
         case = _Case(new=new, old=old, campaign=campaign, before=campaign, baseline=_model_of(old, campaign))
-        case.refused = _other_terms([("loop", _loop(old), _loop(new))]) or _no_figures(case)
+        case.refused = _other_terms(_what_is_timed(old, new)) or _no_figures(case)
         found = ratio(new, old)
         if found is not None:
             case.evidence = found[0], p_value(found[1])
@@ -171,9 +171,13 @@ def _refusal(before: Campaign, now: Campaign, old: Result, new: Result) -> str |
             ("target", _target(old), _target(new)),
             ("number of threads", old.threads, new.threads),
             ("precision", *_precisions(old, new)),
-            ("loop", _loop(old), _loop(new)),
+            *_what_is_timed(old, new),
         ]
     )
+
+
+def _what_is_timed(old: Result, new: Result) -> list[tuple[str, object, object]]:
+    return [("loop", _loop(old), _loop(new)), ("boundary", old.boundary, new.boundary)]
 
 
 def _target(result: Result) -> str:

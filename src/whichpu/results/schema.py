@@ -151,6 +151,7 @@ class Reading(msgspec.Struct, kw_only=True):
     latencies_ns: Column | None = None
     spent_s: float = 0.0
     trouble: str | None = None
+    parts: Parts | None = None
 
 
 class Sustained(msgspec.Struct, kw_only=True):
@@ -184,11 +185,36 @@ class Sustained(msgspec.Struct, kw_only=True):
     remedy: str | None = None
 
 
+class Parts(msgspec.Struct, kw_only=True, frozen=True):
+    """What one inference is made of, read once by ``by``, apart from the measured blocks: times in ns, in order.
+
+    ``end_to_end``, and of its parts ``compute``, ``h2d`` and ``d2h`` (to the device and back) those known; columns of
+    one length: an entry for each of the ``inferences``, or one mean over all. ``missing`` has the reason for each part
+    that is not known. ``coarse_ns``: ``compute`` may be told too short by so much.
+    """
+
+    ns: dict[str, Column] = {}
+    inferences: int = 0
+    by: str = ""
+    coarse_ns: Nanoseconds = 0
+    missing: dict[str, str] = {}
+
+
+class Application(msgspec.Struct, kw_only=True, frozen=True):
+    """What an application does around an inference: median times of preparing a sample and of finishing an output."""
+
+    prepare_ns: float
+    finish_ns: float
+    samples: int
+    by: str
+
+
 class Result(msgspec.Struct, kw_only=True):
     """One contender: its target, what really ran, and all its readings; or the reason why there are none.
 
     ``baseline`` names the contender that this one is held against; ``None``: the fastest. ``model_sha256`` is the
-    model's hash where that is one of the campaign's ``other_models``.
+    model's hash where that is one of the campaign's ``other_models``. ``boundary`` is what a latency holds:
+    ``end_to_end`` is from inputs in host memory to outputs in host memory.
     """
 
     name: str
@@ -210,6 +236,7 @@ class Result(msgspec.Struct, kw_only=True):
     effective: dict[str, str] = {}
     python: str | None = None
     model_sha256: str | None = None
+    boundary: str = "end_to_end"
     baseline: str | None = None
     took_turns: bool = False
     difference: Difference | None = None
@@ -290,6 +317,7 @@ class Campaign(msgspec.Struct, kw_only=True):
     settings: Settings
     task: TaskInfo | None = None
     reference: Reference | None = None
+    application: Application | None = None
     finished: str | None = None
     results: list[Result] = []
 

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from whichpu.errors import UserError
+from whichpu.results.boundary import parts_of
 from whichpu.results.column import unpack
 from whichpu.results.schema import VERSION, Campaign, Reading
 from whichpu.results.sustained import windows_of
@@ -58,6 +59,7 @@ def load(path: Path) -> Campaign:
         for result in campaign.results:
             for reading in result.readings:
                 _whole(f"{result.name}, round {reading.round + 1}", reading)
+                parts_of(reading)
             if result.sustained is not None:
                 windows_of(result.sustained)
         return campaign

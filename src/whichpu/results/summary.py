@@ -6,6 +6,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from whichpu.results.boundary import parts, reasons
 from whichpu.results.comparison import probability_of_best
 from whichpu.results.doubts import doubts_of
 from whichpu.results.latencies import median, opening_ratio, steady_blocks
@@ -21,6 +22,8 @@ class Figures(msgspec.Struct, kw_only=True):
     ``median_high_ns`` its 95 % t interval over rounds; so for ``p95`` and ``p99``, whose definition is ``percentiles``.
     ``mean`` to ``std`` describe all steady inferences together. ``best`` is the probability that no other ranked
     contender is faster. ``throughput_per_s`` is completed inferences over wall time (SingleStream).
+    ``boundary`` is what a latency holds; ``compute_ns``, ``h2d_ns`` and ``d2h_ns`` are parts of ``parts_of_ns``, the
+    latency of inferences of their own, as ``parts_by`` tells them.
     ``load_ns`` and ``first_ns`` are medians over rounds. What is ``None`` has its reason in ``missing``.
     """
 
@@ -52,6 +55,12 @@ class Figures(msgspec.Struct, kw_only=True):
     p99_low_ns: float | None = None
     p99_high_ns: float | None = None
     percentiles: str | None = None
+    boundary: str = "end_to_end"
+    compute_ns: float | None = None
+    h2d_ns: float | None = None
+    d2h_ns: float | None = None
+    parts_of_ns: float | None = None
+    parts_by: str | None = None
     best: float | None = None
     throughput_per_s: float | None = None
     opening_ratio: float | None = None
@@ -89,6 +98,7 @@ def figures(result: Result, campaign: Campaign) -> Figures:
         ran_precision=result.precision.ran if result.precision else None,
         threads=result.threads,
         difference=result.difference,
+        boundary=result.boundary,
         score=result.score,
         score_delta=_delta(result.score, campaign),
     )
@@ -120,8 +130,17 @@ def _describe(row: Figures, estimate: Estimate, measured: list[Reading]) -> None
         row.throughput_per_s = sample.size / wall_ns * 1e9
         row.cores_used = sum(block.cpu_ns for block in blocks) / wall_ns
     row.opening_ratio = opening_ratio(measured)
+    _take_apart(row, measured)
     row.load_ns = _middle([reading.load_ns for reading in measured])
     row.first_ns = _middle([reading.first_ns for reading in measured])
+
+
+def _take_apart(row: Figures, measured: list[Reading]) -> None:
+    row.missing |= reasons(measured)
+    found = parts(measured)
+    if found is not None:
+        row.compute_ns, row.h2d_ns, row.d2h_ns = found.compute_ns, found.h2d_ns, found.d2h_ns
+        row.parts_of_ns, row.parts_by = found.end_to_end_ns, found.by
 
 
 def _percentile(

@@ -14,7 +14,8 @@ Samples = list[npt.NDArray[Any]]
 
 
 class Task(Protocol):
-    """A dataset, its pre-processing and its metric. ``inputs`` are pre-processed, ``[samples, *shape]`` each.
+    """A dataset, its pre-processing and its metric. ``inputs`` are pre-processed, ``[samples, *shape]`` each, and
+    ``output_shape`` is that of a sample's output.
 
     ``reference`` are the outputs that others are held against (``[samples, *shape]``), where the task has them.
     """
@@ -23,6 +24,15 @@ class Task(Protocol):
     inputs: Samples
     reference: Samples | None
     reference_by: str | None
+    output_shape: tuple[int, ...]
+
+    def prepare(self, index: int) -> Samples:
+        """The inputs of one sample, pre-processed: what an application does before each inference."""
+        ...
+
+    def finish(self, index: int, outputs: Samples) -> object:
+        """The answer from one sample's outputs, post-processed: what an application does after each inference."""
+        ...
 
     def score(self, outputs: Samples) -> float:
         """The metric over all samples, in the task's unit. Raises :class:`UserError` for outputs of a wrong shape."""

@@ -57,6 +57,8 @@ class Description(msgspec.Struct, forbid_unknown_fields=True):
 class Forecasting:
     """Windows of a series. ``inputs`` is one array ``[samples, 1, window, 1]``, float32, scaled."""
 
+    output_shape: tuple[int, ...] = (1,)
+
     def __init__(self, description: Description, path: Path, model: str) -> None:
         data = description.data
         series_path = path.parent / data.csv
@@ -64,11 +66,10 @@ class Forecasting:
         chosen = [i for i, day in enumerate(days) if data.first <= day <= data.last and i >= data.window]
         if not chosen:
             raise UserError(f"{path}: no day from {data.first} to {data.last} has {data.window} days before it")
-        windows = np.stack([values[i - data.window : i] for i in chosen])
+        self.windows = np.stack([values[i - data.window : i] for i in chosen])
         self.gain = description.preprocess.gain
-        self.last, self.truth = windows[:, -1], values[chosen]
-        scaled = (windows / self.last[:, np.newaxis] - 1.0) * self.gain
-        self.inputs: Samples = [scaled.astype(np.float32)[:, np.newaxis, :, np.newaxis]]
+        self.last, self.truth = self.windows[:, -1], values[chosen]
+        self.inputs: Samples = [np.stack([self.prepare(index)[0] for index in range(len(chosen))])]
         self.reference, self.reference_by = _reference(description, path, model, len(chosen))
         self.info = TaskInfo(
             name=path.resolve().parent.name,
@@ -81,13 +82,23 @@ class Forecasting:
             naive_says="same as yesterday",
         )
 
+    def prepare(self, index: int) -> Samples:
+        """One window, scaled as the network takes it: ``[1, window, 1]``."""
+        window = self.windows[index]
+        scaled = (window / window[-1] - 1.0) * self.gain
+        return [scaled.astype(np.float32)[np.newaxis, :, np.newaxis]]
+
+    def finish(self, index: int, outputs: Samples) -> float:
+        """The forecast in the series' unit."""
+        return float(self.last[index] * (1.0 + float(outputs[0].reshape(-1)[0]) / self.gain))
+
     def score(self, outputs: Samples) -> float:
         """RMSE in the series' unit of one scaled forecast a sample."""
         if not outputs or outputs[0].size != self.truth.size:
             shape = outputs[0].shape if outputs else ()
             raise UserError(f"a forecast is one number a sample; the model gave {shape} for {self.truth.size} samples")
-        scaled = outputs[0].reshape(-1).astype(np.float64)
-        return _rmse(self.last * (1.0 + scaled / self.gain), self.truth)
+        forecasts = outputs[0].reshape(len(self.truth), 1)
+        return _rmse(np.array([self.finish(index, [one]) for index, one in enumerate(forecasts)]), self.truth)
 
 
 def load(path: Path, body: dict[str, Any], model: str) -> Forecasting:

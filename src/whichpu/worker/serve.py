@@ -11,7 +11,7 @@ from typing import IO, Any, Callable, Dict, List, Optional
 
 import numpy
 
-from . import conditions, endure, machine, measure, scenarios, wire
+from . import conditions, endure, machine, measure, parts, scenarios, wire
 from .backends import BACKENDS, Arrays, Refused, Session, load, load_native
 
 OUT_OF_MEMORY = ("bad_alloc", "bad allocation", "Failed to allocate memory")
@@ -81,6 +81,7 @@ class Worker:
             wire.Measure: lambda request: measure.block(self._bound(), request),
             wire.Endure: lambda request: endure.window(self._bound(), request),
             wire.Infer: self.infer,
+            wire.Parts: self.parts,
             wire.LookNow: conditions.look,
             wire.LoadTest: self.load_test,
             wire.Close: self.close,
@@ -117,6 +118,7 @@ class Worker:
             effective=session.effective,
             precision=session.precision,
             rss_bytes=machine.rss_bytes(),
+            boundary=session.boundary,
         )
 
     def bind(self, request: wire.Bind) -> wire.Bound:
@@ -147,6 +149,12 @@ class Worker:
         self.call = None  # what was bound for measuring is gone
         _save_samples(request.outputs, collected)
         return wire.Inferred(samples, wall_ns)
+
+    def parts(self, request: wire.Parts) -> wire.Parted:
+        session, job = self._open(), self.job
+        assert job is not None
+        self.call = None  # what was bound for measuring is gone
+        return parts.told(session, job.backend, _sample(_inputs(request.inputs, session), 0), request)
 
     def load_test(self, request: wire.LoadTest) -> wire.LoadTested:
         if request.streams == 1 and request.scenario in scenarios.ONE_AT_A_TIME:

@@ -122,6 +122,19 @@ class Infer:
 
 
 @dataclass
+class Parts:
+    """How long do the parts of an inference take? Runs ``count`` inferences on sample 0 of the inputs file (as in
+    :class:`Bind`), apart from all measuring; what was bound is gone afterwards.
+
+    ``again``: the runtime may load the model once more for it.
+    """
+
+    inputs: str
+    count: int = 50
+    again: bool = True
+
+
+@dataclass
 class LookNow:
     """How does the machine stand now? ``cpus`` are those that matter (none: all that this process may use).
 
@@ -172,6 +185,7 @@ REQUESTS: Dict[str, Type[Any]] = {
     "measure": Measure,
     "endure": Endure,
     "infer": Infer,
+    "parts": Parts,
     "look": LookNow,
     "load-test": LoadTest,
     "close": Close,
@@ -258,7 +272,10 @@ class Precision:
 
 @dataclass
 class Opened:
-    """A loaded model: load time from the file to a runnable model, and what the runtime made of our wishes."""
+    """A loaded model: load time from the file to a runnable model, and what the runtime made of our wishes.
+
+    ``boundary`` is what a latency holds; ``end_to_end`` is from inputs in host memory to outputs in host memory.
+    """
 
     load_ns: int
     import_ns: int
@@ -268,6 +285,7 @@ class Opened:
     effective: Dict[str, str]
     precision: Precision
     rss_bytes: Optional[int]
+    boundary: str = "end_to_end"
 
 
 @dataclass
@@ -334,6 +352,21 @@ class Inferred:
 
     samples: int
     wall_ns: int
+
+
+@dataclass
+class Parted:
+    """Times in ns: ``end_to_end``, and of its parts ``compute``, ``h2d`` and ``d2h`` those known; lists of one length.
+
+    There is an entry for each of the ``inferences``, or a single mean over them. ``missing`` has the reason for each
+    part that is not known. ``coarse_ns``: ``compute`` may be told too short by so much.
+    """
+
+    ns: Dict[str, List[int]]
+    inferences: int
+    by: str
+    missing: Dict[str, str] = field(default_factory=dict)
+    coarse_ns: int = 0
 
 
 @dataclass

@@ -54,6 +54,14 @@ NO_NATIVE: Dict[str, str] = {
     "mnn": "MNN has no C interface",
 }
 
+NO_PARTS: Dict[str, str] = {
+    "torch": "PyTorch tells computing apart only by its profiler, which costs more than a small operator",
+    "litert": "LiteRT's Python interface has no profiler",
+    "ncnn": "ncnn's wheels are built without its benchmark of layers (NCNN_BENCHMARK)",
+    "mnn": "MNN's Python interface times no operators",
+}
+"""Why a runtime doesn't tell the parts of an inference (:meth:`Session.parts`)."""
+
 Arrays = List["numpy.ndarray[Any, Any]"]
 
 
@@ -76,7 +84,8 @@ class Session:
     """A loaded model. Subclasses set the four attributes and implement the methods.
 
     ``effective`` holds the options the runtime reports (or was given) after loading: threads, providers, hints.
-    ``load_ns`` is set where opening holds more than loading the model; else the worker times it.
+    ``load_ns`` is set where opening holds more than loading the model; else the worker times it. ``boundary`` is what
+    the bound call holds; one that leaves transfers out must say so.
     """
 
     inputs: List[wire.TensorSpec]
@@ -84,6 +93,7 @@ class Session:
     effective: Dict[str, str]
     precision: wire.Precision
     load_ns: Optional[int] = None
+    boundary = "end_to_end"
 
     def bind(self, arrays: Arrays) -> Callable[[], Any]:
         """Copy ``arrays`` (in the order of ``inputs``) into buffers the runtime reads without further copies.
@@ -100,6 +110,13 @@ class Session:
     def read(self) -> Arrays:
         """Copies of the outputs of the last inference, in the order of ``outputs``."""
         raise NotImplementedError
+
+    def parts(self, arrays: Arrays, request: wire.Parts) -> Optional[wire.Parted]:
+        """How long the parts of an inference take, where the runtime tells; it may replace what was bound.
+
+        Never called between measured blocks, so a profiler may run.
+        """
+        return None
 
     def close(self) -> None:
         """Release what the runtime holds."""

@@ -20,7 +20,8 @@ def open(job: wire.Open) -> "NullC":
     if "step" in job.options or "work" in job.options:
         raise Refused("the null backend takes its step and its work in Python")
     native.library()
-    return NullC(job.inputs or [], null.delay_ns(job.options.get("delay", "0ns")))
+    delay_ns = null.delay_ns(job.options.get("delay", "0ns"))
+    return NullC(job.inputs or [], delay_ns, None, null.moves_of(job.options))
 
 
 class NullC(null.Null):

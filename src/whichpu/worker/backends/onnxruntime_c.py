@@ -19,7 +19,7 @@ from typing import Any, List, Sequence, Tuple
 import numpy
 
 from .. import native, wire
-from . import Arrays, Refused, Session
+from . import Arrays, Refused, Session, onnxruntime_parts
 from .onnxruntime import LEVELS, as_declared, precision_of, versions
 
 KNOWN = ((1, 19), (2, 0))
@@ -97,7 +97,7 @@ class OnnxRuntimeC(Session):
         level = job.options.get("graph", "all")
         if level not in GRAPH:
             raise Refused("graph=%s is not a level; there are: %s" % (level, ", ".join(GRAPH)))
-        self.model, self.level = job.model, level
+        self.job, self.model, self.level = job, job.model, level
         self.api = api()
         self.held: Arrays = []
         self.values: List[Any] = []
@@ -154,6 +154,10 @@ class OnnxRuntimeC(Session):
         if values:
             self.api.call("AllocatorFree", self.allocator, ctypes.cast(values, ctypes.c_void_p))
         return found
+
+    def parts(self, arrays: Arrays, request: wire.Parts) -> wire.Parted:
+        """By the Python adapter's session: the profiler is the same."""
+        return onnxruntime_parts.parts_of(self.job, PROVIDER, arrays, request)
 
     def close(self) -> None:
         self._unbind()

@@ -12,7 +12,7 @@ from typing import Any, Callable, Dict, List, Optional
 
 import numpy
 
-from .. import wire
+from .. import parts, wire
 from . import Arrays, Refused, Session, WhyNot, not_installed, onnxbytes
 
 FORMATS = ("onnx",)
@@ -87,6 +87,18 @@ class OpenCv(Session):
 
     def read(self) -> Arrays:
         return [_as_declared(numpy.array(array), spec.shape) for spec, array in zip(self.outputs, self.results)]
+
+    def parts(self, arrays: Arrays, request: wire.Parts) -> Optional[wire.Parted]:
+        """OpenCV times its layers always; ``getPerfProfile`` tells the last inference's sum."""
+        call, tick_ns = self.bind(arrays), 1e9 / _cv2().getTickFrequency()
+        latencies: List[int] = []
+        compute: List[int] = []
+        for _ in range(parts.WARM + request.count):
+            latencies += parts.end_to_end(call, 1)
+            compute.append(round(self.net.getPerfProfile()[0] * tick_ns))
+        if not all(compute):
+            raise Refused("this engine of OpenCV times no layers")
+        return parts.in_place(latencies[parts.WARM :], compute[parts.WARM :], "OpenCV's own times of its layers")
 
     def close(self) -> None:
         self.net = None

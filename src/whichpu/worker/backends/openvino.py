@@ -59,7 +59,9 @@ def open(job: wire.Open) -> "OpenVino":
 
 
 class OpenVino(Session):
-    def __init__(self, core: Any, device: str, job: wire.Open) -> None:
+    def __init__(self, core: Any, device: str, job: wire.Open, besides: Optional[Dict[str, Any]] = None) -> None:
+        """``besides``: settings beyond those that every measured model gets."""
+        self.job = job
         model = core.read_model(job.model)
         if job.inputs:
             _reshape(model, job.inputs)
@@ -68,7 +70,7 @@ class OpenVino(Session):
         self.inputs = [specs[index] for index in self.order]
         self.outputs = [_spec(port, "output_%d" % index) for index, port in enumerate(model.outputs)]
         half = _half_weights(model)
-        self.compiled = core.compile_model(model, device, _settings(core, device, job))
+        self.compiled = core.compile_model(model, device, dict(_settings(core, device, job), **(besides or {})))
         self.request = self.compiled.create_infer_request()
         self.effective = _effective(self.compiled)
         self.precision = precision_of(self.compiled, half)
@@ -87,6 +89,11 @@ class OpenVino(Session):
 
     def read(self) -> Arrays:
         return [numpy.array(self.request.get_output_tensor(index).data) for index in range(len(self.outputs))]
+
+    def parts(self, arrays: Arrays, request: wire.Parts) -> Optional[wire.Parted]:
+        from . import openvino_parts
+
+        return openvino_parts.parts_of(self.job, arrays, request)
 
     def close(self) -> None:
         self.request = self.compiled = None

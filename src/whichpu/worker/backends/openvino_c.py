@@ -19,7 +19,7 @@ from typing import Any, Dict, List, Optional
 import numpy
 
 from .. import native, wire
-from . import Arrays, Refused, Session, openvino
+from . import Arrays, Refused, Session, openvino, openvino_parts
 
 KNOWN = ((2024, 4), (2027, 0))
 """Versions from, and before, which the calls below are known."""
@@ -87,7 +87,7 @@ class OpenVinoC(Session):
         self.inputs, self.outputs, self.order, self.precision = twin.inputs, twin.outputs, twin.order, twin.precision
         twin.close()
         del twin, core
-        self.api = api
+        self.api, self.job = api, job
         self.request: Any = None
         self._compile(job, device, settings)
         self.effective = dict(self._effective(openvino.READ_BACK), loop="native, %s" % api.name)
@@ -101,6 +101,10 @@ class OpenVinoC(Session):
 
     def read(self) -> Arrays:
         return [self._output(index, spec) for index, spec in enumerate(self.outputs)]
+
+    def parts(self, arrays: Arrays, request: wire.Parts) -> wire.Parted:
+        """By the Python adapter's model: the counters are the same."""
+        return openvino_parts.parts_of(self.job, arrays, request)
 
     def close(self) -> None:
         self._unbind()

@@ -1,0 +1,64 @@
+"""The parts of an inference on ONNX Runtime's CPU provider, by its own profiler, in a session of its own.
+
+``end_profiling`` names a file of events in the Trace Event Format, times in whole us: ``model_run`` is an inference,
+``..._kernel_time`` an operator (https://onnxruntime.ai/docs/performance/tune-performance/profiling-tools.html).
+Computing is the sum of operators; those within another's time (the body of a ``Loop``) count once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import tempfile
+from typing import Any, Dict, List, NamedTuple
+
+from .. import parts, wire
+from . import Arrays, Refused
+from . import onnxruntime as adapter
+
+CPU = "CPUExecutionProvider"
+BY = "ONNX Runtime's own profiler, in runs of their own"
+
+
+class Run(NamedTuple):
+    """One inference: time of its operators in ns, and how many there were."""
+
+    compute_ns: int
+    operators: int
+
+
+def parts_of(job: wire.Open, provider: str, arrays: Arrays, request: wire.Parts) -> wire.Parted:
+    """Raises :class:`Refused` where the profiler's times are not those of computing."""
+    if provider != CPU:
+        raise Refused("WhichPU reads ONNX Runtime's profiler on its CPU provider only")
+    parts.once_more(request)
+    with tempfile.TemporaryDirectory(prefix="whichpu-") as folder:
+        profiled = adapter.OnnxRuntime(job, provider, os.path.join(folder, "profile"))
+        call = profiled.bind(arrays)
+        call()
+        call = profiled.steady(call)
+        latencies = parts.end_to_end(call, parts.WARM + request.count)
+        events = json.loads(pathlib.Path(profiled.session.end_profiling()).read_text(encoding="utf-8"))
+    found = runs(events)[-request.count :]
+    if len(found) < request.count:
+        raise Refused("ONNX Runtime's profile holds %d of %d inferences" % (len(found), request.count))
+    coarse_ns = 1_000 * max(run.operators for run in found)  # each time is rounded down to whole us
+    return parts.in_place(latencies[-request.count :], [run.compute_ns for run in found], BY, coarse_ns)
+
+
+def runs(events: List[Dict[str, Any]]) -> List[Run]:
+    """All inferences of a profile, in order."""
+    nodes = [event for event in events if event.get("cat") == "Node" and event["name"].endswith("_kernel_time")]
+    nodes.sort(key=lambda event: (event["ts"], -event["dur"]))
+    whole = [event for event in events if event.get("cat") == "Session" and event["name"] == "model_run"]
+    found, at = [], 0
+    for run in sorted(whole, key=lambda event: int(event["ts"])):
+        end, until, compute_us, operators = run["ts"] + run["dur"], 0, 0, 0
+        while at < len(nodes) and nodes[at]["ts"] <= end:
+            began, took = nodes[at]["ts"], nodes[at]["dur"]
+            if began >= max(until, run["ts"]):
+                until, compute_us, operators = began + took, compute_us + took, operators + 1
+            at += 1
+        found.append(Run(1_000 * compute_us, operators))
+    return found
