@@ -207,12 +207,12 @@ def clock(seconds: float) -> str:
 
 
 def percent(share: float, digits: int = 2) -> str:
-    """A change with its sign: ``+20 %``, ``-0.31 %``."""
+    """A change with its sign, to a hundredth of a percent at most: ``+20 %``, ``-0.31 %``."""
     value = 100 * share
     if value == 0 or not math.isfinite(value):
         return "0 %" if value == 0 else "without bound"
     places = max(0, digits - 1 - math.floor(math.log10(abs(value))))
-    return f"{value:+.{places}f} %" if places < 5 else f"{value:+.0e} %"
+    return f"{value:+.{min(2, places)}f} %"
 
 
 # ---------------------------------------------------------------- ranks

@@ -141,15 +141,18 @@ def worth(times_s: Numbers, values: Numbers, steps: Sequence[Step] = ()) -> floa
 def level(values: Numbers, neighbours: float = 1.0) -> Estimate:
     """The median of a series of positive figures, with a t interval on logs for the values that are independent.
 
-    ``neighbours`` is the :func:`worth` of the longer series that these are from.
+    ``neighbours`` is the :func:`worth` of the longer series that these are from. A slope within the series is part of
+    what the median describes, not of its uncertainty.
     """
     logs = np.log(np.asarray(values, dtype=np.float64))
     middle = float(np.median(logs))
-    independent = logs.size / max(neighbours, inefficiency(logs - middle))
+    line = np.column_stack([np.ones_like(logs), np.linspace(-1, 1, logs.size)])
+    residuals = _residuals(logs, line) if logs.size >= 6 else logs - middle
+    independent = logs.size / max(neighbours, inefficiency(residuals, fitted=2))
     if independent < 2:
         return Estimate(math.exp(middle), None, None, int(logs.size))
     # The median of normal values is sqrt(pi / 2) times as uncertain as their mean.
-    error = math.sqrt(math.pi / 2 / independent) * _scale(logs - middle)
+    error = math.sqrt(math.pi / 2 / independent) * _scale(residuals)
     reach = t_quantile(0.975, independent - 1) * error
     return Estimate(math.exp(middle), math.exp(middle - reach), math.exp(middle + reach), int(logs.size))
 
