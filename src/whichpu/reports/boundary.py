@@ -73,9 +73,11 @@ def _parts(rows: Sequence[Figures]) -> Grid:
 
 def _parts_row(row: Figures, unit: units.Unit) -> list[Text]:
     why = row.missing.get("compute", NOT_ASKED)
+    if row.parts_of_ns is None:  # one reason for all
+        return [Text(row.name), Text(units.UNKNOWN, why), *[Text(units.UNKNOWN)] * 5]
     cells = [Text(row.name), _time(row.parts_of_ns, unit, why)]
     cells += [_time(_part(row, name), unit, row.missing.get(name, NOT_ASKED)) for name in PARTS]
-    return [*cells, _time(_rest(row), unit, why), Text(row.parts_by) if row.parts_by else Text(units.UNKNOWN, why)]
+    return [*cells, _time(_rest(row), unit, why), Text(row.parts_by or units.UNKNOWN)]
 
 
 def _steps(rows: Sequence[Figures], around: Application) -> Grid:
@@ -92,8 +94,8 @@ def _steps(rows: Sequence[Figures], around: Application) -> Grid:
         line.append(_time(row.first_ns, first, "the first inference was not read"))
         cells.append([*line, _time(row.load_ns, load, "the load time was not read")])
     says = (
-        f"prepare and finish: {around.by}, medians over {around.samples} samples; the benchmark tells the inference;"
-        " after a pause it is as slow as a block’s first"
+        f"prepare and finish: {around.by}, medians over {around.samples} samples;"
+        " the benchmark’s figure is the inference; after a pause it is as slow as a block’s first"
     )
     return Grid("One step of the application", says, heads, cells)
 

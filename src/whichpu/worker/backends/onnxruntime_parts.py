@@ -22,7 +22,7 @@ BY = "ONNX Runtime's own profiler, in runs of their own"
 
 
 class Run(NamedTuple):
-    """One inference: time of its operators in ns, and how many there were."""
+    """One inference: time of its operators in ns, and how many there were, those within others too."""
 
     compute_ns: int
     operators: int
@@ -58,7 +58,7 @@ def runs(events: List[Dict[str, Any]]) -> List[Run]:
         while at < len(nodes) and nodes[at]["ts"] <= end:
             began, took = nodes[at]["ts"], nodes[at]["dur"]
             if began >= max(until, run["ts"]):
-                until, compute_us, operators = began + took, compute_us + took, operators + 1
-            at += 1
+                until, compute_us = began + took, compute_us + took
+            at, operators = at + 1, operators + 1
         found.append(Run(1_000 * compute_us, operators))
     return found
