@@ -359,6 +359,24 @@ def test_the_step_adds_up():
     assert words.grids([row], campaign)[0].rows[0][5].reason == words.NO_OPENING
 
 
+def test_a_profiler_that_slows_down_is_not_believed_silently():
+    campaign = store.load(GOLDEN)
+    row = next(row for row in summarize(campaign) if row.median_ns is not None)
+    row.median_ns, row.compute_ns, row.parts_of_ns, row.parts_by = 20_000, 33_000, 57_000, "its profiler"
+    (said,) = words.sentences([row], campaign)
+    assert said.endswith("computing 33.0 of 57.0 µs, by its profiler; these took 2.9 times the median.")
+    row.parts_of_ns = row.compute_ns = 21_000
+    assert "times" not in words.sentences([row], campaign)[0]
+    (grid,) = words.grids([row], campaign)
+    assert len(grid.heads) == len(grid.rows[0])
+    row.compute_ns = row.parts_of_ns = None
+    other = next(other for other in summarize(campaign) if other.median_ns is not None)
+    other.compute_ns, other.parts_of_ns = 1_000, 2_000
+    (grid,) = words.grids([row, other], campaign)
+    assert {len(line) for line in grid.rows} == {len(grid.heads)}
+    assert grid.rows[0][1].reason == NOT_ASKED
+
+
 # ---------------------------------------------------------------- unequal boundaries
 
 

@@ -15,6 +15,10 @@ APART = "medians of inferences run apart from the measured ones; what a profiler
 NO_OPENING = "no block had a cold opening"
 
 
+SLOWED = 1.25
+"""Beyond so many times the median, the inferences that were taken apart are no longer those that were measured."""
+
+
 class Text(NamedTuple):
     """A cell's text, and for a dash the reason."""
 
@@ -50,7 +54,9 @@ def _inside(row: Figures) -> str:
     unit = units.time_unit([row.compute_ns, row.parts_of_ns])
     told = [f"{NAMES[name]} {units.in_unit(part, unit)}" for name in PARTS if (part := _part(row, name)) is not None]
     whole = f"{units.in_unit(row.parts_of_ns, unit)} {unit.name}"
-    return f"Where its time goes ({row.name}): {', '.join(told)} of {whole}, by {row.parts_by}."
+    slowed = _slowed(row)
+    mind = f"; these took {units.digits(slowed, 2)} times the median" if slowed is not None and slowed > SLOWED else ""
+    return f"Where its time goes ({row.name}): {', '.join(told)} of {whole}, by {row.parts_by}{mind}."
 
 
 def _step(row: Figures, around: Application) -> str:
@@ -66,7 +72,7 @@ def _step(row: Figures, around: Application) -> str:
 def _parts(rows: Sequence[Figures]) -> Grid:
     times = [value for row in rows for value in (row.parts_of_ns, *(_part(row, name) for name in PARTS))]
     unit = units.time_unit(times)
-    heads = [("contender", ""), ("end to end", unit.name)]
+    heads = [("contender", ""), ("end to end", unit.name), ("slowed down", "× median")]
     heads += [(NAMES[name], unit.name) for name in PARTS] + [("the rest", unit.name), ("told by", "")]
     return Grid("Where the time goes", APART, heads, [_parts_row(row, unit) for row in rows])
 
@@ -74,8 +80,8 @@ def _parts(rows: Sequence[Figures]) -> Grid:
 def _parts_row(row: Figures, unit: units.Unit) -> list[Text]:
     why = row.missing.get("compute", NOT_ASKED)
     if row.parts_of_ns is None:  # one reason for all
-        return [Text(row.name), Text(units.UNKNOWN, why), *[Text(units.UNKNOWN)] * 5]
-    cells = [Text(row.name), _time(row.parts_of_ns, unit, why)]
+        return [Text(row.name), Text(units.UNKNOWN, why), *[Text(units.UNKNOWN)] * 6]
+    cells = [Text(row.name), _time(row.parts_of_ns, unit, why), Text(units.digits(_slowed(row), 2))]
     cells += [_time(_part(row, name), unit, row.missing.get(name, NOT_ASKED)) for name in PARTS]
     return [*cells, _time(_rest(row), unit, why), Text(row.parts_by or units.UNKNOWN)]
 
@@ -110,6 +116,11 @@ def _rest(row: Figures) -> float | None:
     if row.parts_of_ns is None or row.compute_ns is None:
         return None
     return max(0.0, row.parts_of_ns - row.compute_ns - (row.h2d_ns or 0.0) - (row.d2h_ns or 0.0))
+
+
+def _slowed(row: Figures) -> float | None:
+    """The inferences that were taken apart over the median of those that were measured."""
+    return row.parts_of_ns / row.median_ns if row.parts_of_ns and row.median_ns else None
 
 
 def _time(value_ns: float | None, unit: units.Unit, why_not: str | None = None) -> Text:
