@@ -11,18 +11,16 @@ from typing import TYPE_CHECKING, Any
 from whichpu.errors import UserError
 
 if TYPE_CHECKING:
-    from whichpu.api import Measurement, load, measure
-    from whichpu.api_scenarios import ScenarioMeasurement, scenario
+    from whichpu.api import Measurement, ScenarioMeasurement, load, measure, scenario
 
 __version__ = "0.1.0"
 __all__ = ["Measurement", "ScenarioMeasurement", "UserError", "__version__", "load", "measure", "scenario"]
-SCENARIOS = ("ScenarioMeasurement", "scenario")
 
 
 def __getattr__(name: str) -> Any:
     """Load the API on first use, so that ``whichpu --help`` stays quick."""
     if name in __all__:
-        from whichpu import api, api_scenarios
+        from whichpu import api
 
-        return getattr(api_scenarios if name in SCENARIOS else api, name)
+        return getattr(api, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -263,7 +263,7 @@ def scenario(
     as_json: Json = False,
 ) -> None:
     """Run MODEL in one of MLPerf's scenarios on MLCommons' LoadGen; Server finds the highest rate that holds."""
-    from whichpu.api_scenarios import scenario as run_scenario
+    from whichpu.api import scenario as run_scenario
     from whichpu.models.artefact import shape_option
 
     read = [model, *(form or ()), *([data] if data is not None else ())]

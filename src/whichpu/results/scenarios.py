@@ -6,7 +6,6 @@ of the probe that answers it; they are LoadGen's own, nothing is computed from t
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Literal
 
@@ -15,10 +14,10 @@ import msgspec
 from whichpu.errors import UserError
 from whichpu.results import store
 from whichpu.results.schema import Campaign, ModelInfo, Status
+from whichpu.results.writable import BEGINNINGS
 from whichpu.worker.wire import Machine, Precision
 
 VERSION: Literal["whichpu.scenario/1"] = "whichpu.scenario/1"
-BEGINNING = re.compile(rb'\s*\{\s*"schema"\s*:\s*"whichpu\.scenario/')
 
 Scenario = Literal["SingleStream", "MultiStream", "Server", "Offline"]
 Purpose = Literal["measure", "search", "confirm", "overload"]
@@ -250,6 +249,6 @@ def is_one(path: Path) -> bool:
     """Does a file begin as a scenario file does? What can't be read is none; who loads it says why."""
     try:
         with path.open("rb") as file:
-            return BEGINNING.match(file.read(256)) is not None
+            return BEGINNINGS["scenario"].match(file.read(256)) is not None
     except OSError:
         return False

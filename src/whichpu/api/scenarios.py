@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from whichpu.errors import UserError
+from whichpu.api.measuring import Pathlike
 from whichpu.results import scenarios as results
 from whichpu.results.scenarios import Row, ScenarioRun, Summary, summarize
+from whichpu.results.writable import writable
 
 if TYPE_CHECKING:
     from whichpu.campaign.watch import Watch
-
-Pathlike = str | PathLike[str]
 
 
 class ScenarioMeasurement:
@@ -78,9 +76,10 @@ def scenario(
     from whichpu.campaign import scenarios
     from whichpu.campaign.watch import Silence
 
-    path = Path(output) if output is not None else None
-    if path is not None and path.exists() and not overwrite:
-        raise UserError(f"{path} exists", "overwrite (--overwrite) replaces it")
+    path = None
+    if output is not None:
+        example = f"{Path(model).stem}.{name.lower()}.whichpu.json"
+        path = writable(output, "scenario", example, [model, *forms, data], overwrite=overwrite)
     asked = scenarios.Asked(
         scenario=name,
         on=(on,) if isinstance(on, str) else tuple(on),

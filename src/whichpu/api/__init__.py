@@ -1,0 +1,30 @@
+"""The Python API: every command without a terminal."""
+
+from whichpu.api.checking import Checked, check
+from whichpu.api.measuring import Measurement, Pathlike, load, measure
+from whichpu.api.scenarios import ScenarioMeasurement, scenario
+from whichpu.results.comparison import Comparison, compare
+from whichpu.results.regression import Verdict
+from whichpu.results.scenarios import Row, ScenarioRun, Summary
+from whichpu.results.schema import Campaign
+from whichpu.results.summary import Figures, summarize
+
+__all__ = [
+    "Campaign",
+    "Checked",
+    "Comparison",
+    "Figures",
+    "Measurement",
+    "Pathlike",
+    "Row",
+    "ScenarioMeasurement",
+    "ScenarioRun",
+    "Summary",
+    "Verdict",
+    "check",
+    "compare",
+    "load",
+    "measure",
+    "scenario",
+    "summarize",
+]

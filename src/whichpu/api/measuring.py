@@ -1,0 +1,152 @@
+"""``whichpu.measure("model.onnx")`` is ``whichpu run`` without a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from whichpu.results.comparison import Comparison, compare
+from whichpu.results.schema import Campaign
+from whichpu.results.summary import Figures, summarize
+from whichpu.results.writable import writable
+
+if TYPE_CHECKING:
+    import pandas
+
+    from whichpu.campaign.watch import Watch
+    from whichpu.results.sustained import Outlook
+
+Pathlike = str | PathLike[str]
+
+
+class Measurement:
+    """A campaign's outcome. Shows as a table in a notebook; ``campaign`` holds every raw reading."""
+
+    def __init__(self, campaign: Campaign, path: Path | None = None) -> None:
+        self.campaign = campaign
+        self.path = path
+
+    @property
+    def figures(self) -> list[Figures]:
+        """Figures of all contenders, the fastest first (latencies in ns)."""
+        return summarize(self.campaign)
+
+    def compare(self, baseline: str | None = None) -> list[Comparison]:
+        """Every contender against ``baseline`` (default: the fastest). Raises :class:`whichpu.UserError`."""
+        return compare(self.campaign, baseline)
+
+    @property
+    def sustained(self) -> Outlook | None:
+        """What the sustained runs show; ``None`` where there were none."""
+        from whichpu.results.sustained import outlook
+
+        return outlook(self.campaign)
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """Figures as a data frame, a row a contender; needs pandas."""
+        import msgspec
+        import pandas
+
+        return pandas.DataFrame([msgspec.to_builtins(row) for row in self.figures]).set_index("name")
+
+    def save(self, path: Pathlike) -> None:
+        """Write the campaign file. Raises :class:`whichpu.UserError`."""
+        from whichpu.results import store
+
+        self.path = Path(path)
+        store.save(self.campaign, self.path)
+
+    def __repr__(self) -> str:
+        from whichpu.reports import terminal
+
+        return terminal.plain(self.campaign)
+
+    def _repr_html_(self) -> str:
+        from whichpu.reports import html
+
+        return html.fragment(self.campaign)
+
+
+def measure(
+    model: Pathlike,
+    on: str | Sequence[str] = "all",
+    *,
+    data: Pathlike | None = None,
+    forms: Sequence[Pathlike] = (),
+    shapes: Mapping[str | None, Sequence[int]] | None = None,
+    siblings: bool = True,
+    output: Pathlike | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    budget_s: float = 60.0,
+    half_width: float = 0.02,
+    matters: float = 0.02,
+    rounds_most: int | None = None,
+    threads: int = 1,
+    cpus: Sequence[int] | None = None,
+    seed: int | None = None,
+    timeout_s: float = 120.0,
+    against: Pathlike | None = None,
+    against_python: str | None = None,
+    loop: str = "auto",
+    sustained_s: float | None = None,
+    watch: Watch | None = None,
+) -> Measurement:
+    """Measure one model on every target of ``on`` (``all``: every runtime within reach).
+
+    ``data`` is a task (``.toml``) or samples (``.npz``); else seeded random inputs are used. ``forms`` are other
+    files of the same network. ``budget_s`` is per contender; ``half_width`` (relative) is the width asked of each
+    interval; ``matters`` the relative difference that matters. With ``output`` the campaign file is written after
+    every round; one that is there is refused unless ``resume`` goes on with it or ``overwrite`` replaces it. No other
+    file is replaced, and none that is read.
+    ``cpus`` are those to pin to (default: as many as threads, chosen; empty: none).
+    ``against`` is an older version of the model, ``against_python`` an interpreter with older runtimes: each target is
+    then measured with them too, interleaved, and held against that (see :func:`check`).
+    ``loop`` is ``native`` (what a C++ application sees; the Python loop where a runtime can't), ``python``, or
+    ``auto``: native when every contender can. With ``sustained_s``, after the rounds each contender runs alone and
+    without a pause for so many seconds (:attr:`Measurement.sustained`).
+    Raises :class:`whichpu.UserError` for the user's mistakes; a contender's trouble is a row.
+    """
+    from whichpu.campaign import plan as planning
+    from whichpu.campaign.run import run
+    from whichpu.campaign.watch import Silence
+    from whichpu.models import artefact
+    from whichpu.results import store
+
+    path = None
+    if output is not None:
+        example, read = f"{Path(model).stem}.whichpu.json", [model, *forms, data, against]
+        path = writable(output, "campaign", example, read, overwrite=overwrite, resume=resume)
+    before = store.load(path) if resume and path is not None else None
+    listener = watch or Silence()
+    listener.phase("reading the model")
+    wishes = planning.Wishes(
+        on=(on,) if isinstance(on, str) else tuple(on),
+        data=Path(data) if data is not None else None,
+        budget_s=budget_s,
+        half_width=half_width,
+        matters=matters,
+        rounds_most=rounds_most,
+        threads=threads,
+        cpus=None if cpus is None else tuple(cpus),
+        seed=seed,
+        timeout_s=timeout_s,
+        against_python=against_python,
+        loop=loop,
+        sustained_s=sustained_s,
+    )
+    network = artefact.load(Path(model), [Path(form) for form in forms], shapes, siblings)
+    old = artefact.load(Path(against), [], shapes, siblings) if against is not None else None
+    plan = planning.make(network, wishes, listener, old)
+    if before is not None:
+        planning.resume(plan, before, wishes)
+    return Measurement(run(plan, path, listener), path)
+
+
+def load(path: Pathlike) -> Measurement:
+    """A campaign file as a :class:`Measurement`. Raises :class:`whichpu.UserError`."""
+    from whichpu.results import store
+
+    return Measurement(store.load(Path(path)), Path(path))
