@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 
 from whichpu import __version__
-from whichpu import cli as command_line
+from whichpu.commands import options, output
+from whichpu.commands.run import kept
 from whichpu.errors import UserError
 from whichpu.results import store
 
@@ -206,11 +207,20 @@ def test_a_run_that_fails_leaves_no_empty_file(cli: Cli, models: SimpleNamespace
 
 
 def test_ctrl_c_before_the_first_save_leaves_no_empty_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = command_line._free(tmp_path / "m.whichpu.json")
-    assert path.exists() and command_line._free(path).name == "m-2.whichpu.json"
-    with pytest.raises(KeyboardInterrupt), command_line._interruptible(path), command_line._no_empty_file(path, True):
-        raise KeyboardInterrupt
-    assert not path.exists() and "nothing was measured" in capsys.readouterr().err
+    made: list[Path] = []
+
+    def stopped() -> None:
+        with (
+            output.destination(None, str(tmp_path / "m.whichpu.json")) as path,
+            output.interruptible(lambda: kept(path)),
+        ):
+            assert path.exists() and output.free(path).name == "m-2.whichpu.json"
+            made.append(path)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stopped()
+    assert not made[0].exists() and "nothing was measured" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", ["show", "compare", "show --json", "devices", "run --help"])
@@ -264,22 +274,22 @@ def test_a_reader_that_leaves_is_no_error(cli: Cli, campaign_file: Path) -> None
     ("text", "found"), [("60s", 60.0), ("2m", 120.0), ("1.5h", 5400.0), ("7", 7.0), ("50 ms", 0.05), ("3min", 180.0)]
 )
 def test_seconds(text: str, found: float) -> None:
-    assert command_line.seconds(text) == pytest.approx(found)
+    assert options.seconds(text) == pytest.approx(found)
 
 
 @pytest.mark.parametrize("text", ["", "s", "-1s", "0s", "1d", "1s2", "nan", "inf", "1e3s"])
 def test_not_seconds(text: str) -> None:
     with pytest.raises(UserError, match="is not a time"):
-        command_line.seconds(text)
+        options.seconds(text)
 
 
 @pytest.mark.parametrize("text", ["", "2", "0%", "100%", "-1%", "two%", "nan%"])
 def test_not_a_share(text: str) -> None:
     with pytest.raises(UserError, match="is not a percentage"):
-        command_line.share(text)
+        options.share(text)
 
 
 @pytest.mark.parametrize("text", ["", "a", "0,", "1-", "3-1", "-1", "99999"])
 def test_not_cpus(text: str) -> None:
     with pytest.raises(UserError, match="--cpus"):
-        command_line.cpu_list(text)
+        options.cpu_list(text)

@@ -1,0 +1,59 @@
+"""``whichpu show``, ``compare`` and ``report``: they start from stored results and need no target."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from whichpu.commands import options
+from whichpu.commands.output import print_json, replaceable, tell
+
+HTML = re.compile(rb"(\xef\xbb\xbf)?\s*<(!doctype html|html)", re.IGNORECASE)
+
+
+def show(
+    result: Annotated[Path, typer.Argument(help="Campaign file that `whichpu run` wrote, or a scenario file.")],
+    as_json: options.Json = False,
+) -> None:
+    """Show the figures of a campaign file or a scenario file."""
+    from whichpu.results import scenarios
+
+    tell(scenarios.load_any(result), result, as_json, new=False)
+
+
+def compare(
+    results: Annotated[list[Path], typer.Argument(metavar="RESULT...", help="Campaign files.")],
+    baseline: Annotated[str | None, typer.Option(help="Contender to compare with (default: the fastest).")] = None,
+    as_json: options.Json = False,
+) -> None:
+    """Compare contenders: ratios with intervals and verdicts; a tie is an answer."""
+    from whichpu.reports import terminal
+    from whichpu.results import comparison, store
+
+    campaigns = [(str(path), store.load(path)) for path in results]
+    rows = [row for _, campaign in campaigns for row in comparison.compare(campaign, baseline)]
+    rows += comparison.across(campaigns)
+    if as_json:
+        print_json({"comparisons": rows})
+    elif not rows:
+        typer.echo("Nothing to compare: it takes two contenders with figures.")
+    else:
+        terminal.comparisons(rows, terminal.console())
+
+
+def report(
+    results: Annotated[list[Path], typer.Argument(metavar="RESULT...", help="Campaign files and scenario files.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="HTML file to write.")] = Path("report.html"),
+    as_json: options.Json = False,
+) -> None:
+    """Write an HTML report that needs no network."""
+    from whichpu.reports import html
+    from whichpu.results import scenarios, store
+
+    replaceable(output, HTML, "an HTML page", results)
+    page = html.page([(path.name, scenarios.load_any(path)) for path in results])
+    store.write(output, page.encode())
+    print_json({"path": str(output)}) if as_json else typer.echo(f"Wrote {output}")
