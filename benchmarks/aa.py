@@ -15,7 +15,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 import page
 from loops import Loop
-from scipy.stats import binomtest, mannwhitneyu
+from scipy.stats import mannwhitneyu
 
 import whichpu
 from whichpu.models import artefact, inputs
@@ -194,12 +194,12 @@ def campaign_row(tally: Tally) -> list[str]:
     counts = [tally.verdicts[word] for word in (*QUIET_VERDICTS, "faster", "slower")]
     return [
         tally.model,
-        LOADS.get(tally.beside, f"{tally.beside} busy processes"),
+        _beside(tally),
         _middle(tally.median_us, "{:.1f} us"),
         str(tally.tries),
         *map(str, counts),
         str(tally.tries - sum(counts)),
-        _rate(sum(counts[1:]), sum(counts)),
+        page.rate(sum(counts[1:]), sum(counts), digits=0),
         _spread(tally.ratios),
         _middle([100 * width for width in tally.half_widths], "{:.1f} %"),
         _middle([float(rounds) for rounds in tally.rounds], "{:.0f}"),
@@ -211,22 +211,17 @@ def campaign_row(tally: Tally) -> list[str]:
 def usual_row(tally: Tally) -> list[str]:
     """One model's pairs by the usual method."""
     pairs = tally.usual["pairs"]
-    beside = LOADS.get(tally.beside, f"{tally.beside} busy processes")
     return [
         tally.model,
-        beside,
+        _beside(tally),
         str(pairs),
-        *(_rate(tally.usual[rule], pairs) for rule in USUAL),
+        *(page.rate(tally.usual[rule], pairs, digits=0) for rule in USUAL),
         _spread(tally.usual_ratios),
     ]
 
 
-def _rate(hits: int, count: int) -> str:
-    """A share with its exact (Clopper-Pearson) interval."""
-    if not count:
-        return "-"
-    bounds = binomtest(hits, count).proportion_ci()
-    return f"{100 * hits / count:.0f} % ({100 * bounds.low:.0f}..{100 * bounds.high:.0f})"
+def _beside(tally: Tally) -> str:
+    return LOADS.get(tally.beside, f"{tally.beside} busy processes")
 
 
 def _spread(ratios: list[float]) -> str:
@@ -245,14 +240,13 @@ def _middle(values: list[float], form: str) -> str:
 
 def arguments() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = page.parser(__doc__)
     parser.add_argument("--tries", type=int, default=100, help="campaigns a model and load (default 100)")
     parser.add_argument("--models", nargs="+", default=["gru", "cnn"], help="mlp, cnn, gru, lstm or ONNX files")
     parser.add_argument("--budget", type=float, default=60.0, help="seconds a contender, as whichpu's (default 60)")
     parser.add_argument("--pairs", type=int, default=1, help="pairs by the usual method beside each try (default 1)")
     parser.add_argument("--beside", type=int, nargs="+", default=[0, 1], help="busy processes beside it (default 0 1)")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--output", type=Path, help="write the page here too")
     return parser.parse_args()
 
 
@@ -260,12 +254,8 @@ def main() -> int:
     """Exit status 0 when the check passes on every model, 2 when not."""
     options, facts = arguments(), page.Facts()
     tallies = [Tally(name, beside) for beside in options.beside for name in options.models]
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="whichpu-aa-")))
-        try:
-            run(tallies, folder, options)
-        except KeyboardInterrupt:
-            print("stopped; what ended until here counts", flush=True)
+    with tempfile.TemporaryDirectory(prefix="whichpu-aa-") as folder, page.stoppable():
+        run(tallies, Path(folder), options)
     page.show(render(tallies, facts, options), options.output)
     return 0 if all(tally.passed for tally in tallies) else 2
 

@@ -20,7 +20,6 @@ import networks
 import numpy as np
 import page
 from aa import busy
-from coverage import rate
 
 import whichpu
 from whichpu.results.latencies import ratio
@@ -61,7 +60,7 @@ class Tally:
             "a busy process" if self.beside else "nothing",
             f"{100 * (np.exp(np.mean(np.log(self.ratios))) - 1):+.2f} %",
             str(len(self.said)),
-            rate(self.found(GOAL_S), len(self.said)),
+            page.rate(self.found(GOAL_S), len(self.said)),
             str(len(self.said) - self.found() - wrong - small),
             str(small),
             str(wrong),
@@ -128,30 +127,26 @@ def enter(tally: Tally, quicker: Result, slower: Result, took_s: float) -> None:
 
 def main() -> int:
     """Exit status 0 when 3 % is found in 90 of 100 within 30 s, 2 when not."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = page.parser(__doc__)
     parser.add_argument("--tries", type=int, default=100, help="campaigns for each difference on the real backend")
     parser.add_argument("--null-tries", type=int, default=100, help="the same on the null backend")
     parser.add_argument("--percents", type=int, nargs="+", default=list(PERCENTS), choices=PERCENTS)
     parser.add_argument("--beside", type=int, default=0, help="busy processes beside it (default 0)")
     parser.add_argument("--budget", type=float, default=15.0, help="seconds a contender (default 15: 30 s for the two)")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--output", type=Path, help="write the page here too")
     options, facts = parser.parse_args(), page.Facts()
     null = [Tally("null (a busy wait)", percent, options.beside) for percent in options.percents]
     real = [Tally("onnxruntime (one layer more)", percent, options.beside) for percent in options.percents]
-    with tempfile.TemporaryDirectory(prefix="whichpu-ab-") as name, busy(options.beside):
-        try:
-            for number in range(max(options.tries, options.null_tries)):
-                for run, tallies, tries in (
-                    (null_campaign, null, options.null_tries),
-                    (real_campaign, real, options.tries),
-                ):
-                    for tally in tallies if number < tries else ():
-                        run(tally, Path(name), options, options.seed + number)
-                        print(f"{tally.backend} {tally.percent} %, try {number + 1}: {tally.said[-1]},"
-                              f" {tally.ratios[-1]:.4f} in {tally.seconds[-1]:.1f} s", flush=True)  # fmt: skip
-        except KeyboardInterrupt:
-            print("stopped; what ended until here counts", flush=True)
+    with tempfile.TemporaryDirectory(prefix="whichpu-ab-") as name, busy(options.beside), page.stoppable():
+        for number in range(max(options.tries, options.null_tries)):
+            for run, tallies, tries in (
+                (null_campaign, null, options.null_tries),
+                (real_campaign, real, options.tries),
+            ):
+                for tally in tallies if number < tries else ():
+                    run(tally, Path(name), options, options.seed + number)
+                    print(f"{tally.backend} {tally.percent} %, try {number + 1}: {tally.said[-1]},"
+                          f" {tally.ratios[-1]:.4f} in {tally.seconds[-1]:.1f} s", flush=True)  # fmt: skip
     ran = [tally for tally in (*null, *real) if tally.said]
     page.show(render(ran, facts, options), options.output)
     return 0 if all(tally.passed for tally in ran) else 2

@@ -198,13 +198,12 @@ def lines(
 
 def main() -> int:
     """Exit code 2 when a slowed model passed or the same model failed."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = page.parser(__doc__)
     parser.add_argument("--same", type=int, default=20, help="runs with the same model")
     parser.add_argument("--slow", type=int, default=5, help="runs with the slowed model")
     parser.add_argument("--model", default="gru", help="mlp, gru, lstm or an ONNX file")
     parser.add_argument("--percent", type=float, default=5.0, help="by how much the slow model is slower")
     parser.add_argument("--budget", default="15s", help="of whichpu check")
-    parser.add_argument("--output", type=Path, help="Markdown file to write")
     options = parser.parse_args()
     facts = page.Facts()
     with tempfile.TemporaryDirectory(prefix="whichpu-check-") as name:

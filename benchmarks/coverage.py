@@ -21,7 +21,6 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 import page
-from scipy.stats import binomtest
 
 from whichpu.campaign import stop
 from whichpu.results import store
@@ -228,12 +227,6 @@ def _true_percentile(shape: int, percent: float) -> float:
 # ---------------------------------------------------------------- the page
 
 
-def rate(hits: int, count: int) -> str:
-    """A share with its exact interval."""
-    bounds = binomtest(hits, count).proportion_ci()
-    return f"{100 * hits / count:.1f} % ({100 * bounds.low:.1f}..{100 * bounds.high:.1f})"
-
-
 def within(hits: int, count: int) -> str:
     """Pass, or which side it misses."""
     share = hits / count
@@ -246,15 +239,14 @@ def percentile_cell(column: tuple[bool | None, ...]) -> str:
     refused = f", {100 * (1 - len(given) / len(column)):.0f} % refused" if len(given) < len(column) else ""
     if len(given) < FEW * len(column):
         return f"refused in {100 * (1 - len(given) / len(column)):.0f} %"
-    return f"{rate(sum(given), len(given))} {within(sum(given), len(given))}{refused}"
+    return f"{page.rate(sum(given), len(given))} {within(sum(given), len(given))}{refused}"
 
 
 def main() -> int:
     """Exit status 0 when every coverage is within 93 to 97 %, 2 when not."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = page.parser(__doc__)
     parser.add_argument("--draws", type=int, default=2_000)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--output", type=Path, help="write the page here too")
     options, facts = parser.parse_args(), page.Facts()
     seeds = range(options.seed, options.seed + options.draws)
     missed = 0
@@ -268,9 +260,9 @@ def main() -> int:
             rows.append(
                 [
                     world.name,
-                    rate(held, len(found)),
+                    page.rate(held, len(found)),
                     within(held, len(found)),
-                    rate(alone, len(found)),
+                    page.rate(alone, len(found)),
                     f"{rounds:.1f}",
                     f"{100 * width:.1f} %",
                 ]

@@ -297,14 +297,13 @@ def _with_interval(figure: Estimate, unit: float = 1.0, name: str = "") -> str:
 
 def arguments() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = page.parser(__doc__)
     parser.add_argument("--rounds", type=int, default=30, help="rounds of fresh processes (default 30)")
     parser.add_argument("--blocks", type=int, default=10, help="blocks a round and loop (default 10)")
     parser.add_argument("--models", nargs="+", default=["mlp", "lstm"], help="mlp, cnn, gru, lstm or ONNX files")
     parser.add_argument("--runtimes", nargs="+", default=RUNTIMES, choices=RUNTIMES)
     parser.add_argument("--cpus", type=_cpus, default=_last_cpu(), help="as 0,1; none: not pinned (default: the last)")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--output", type=Path, help="write the page here too")
     return parser.parse_args()
 
 
@@ -324,10 +323,8 @@ def main() -> int:
         folder = Path(text)
         pairs = [(runtime, name) for runtime in options.runtimes for name in options.models]
         subjects = [load(*pair, number, folder, options.seed) for number, pair in enumerate(pairs)]
-        try:
+        with page.stoppable():
             run(subjects, Table(compiled(folder), options.cpus), options)
-        except KeyboardInterrupt:
-            print("stopped; whole rounds until here count", flush=True)
     page.show(render(subjects, facts, options), options.output)
     return 0 if all(passed(subject) for subject in subjects) else 2
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import argparse
 import datetime
 import importlib.metadata
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+
+from scipy.stats import binomtest
 
 from whichpu import __version__
 from whichpu.worker import machine
@@ -38,6 +42,31 @@ class Facts:
             f"- Load average over 1, 5, 15 min: {_load(self.load)} at the beginning, {_load(load)} at the end"
             " (the run itself adds about 1)",
         ]
+
+
+def parser(description: str) -> argparse.ArgumentParser:
+    """A command line that takes ``--output``."""
+    made = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument("--output", type=Path, help="write the page here too")
+    return made
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """Ctrl-C ends the tries, not the page."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print("stopped; what ended until here counts", flush=True)
+
+
+def rate(hits: int, count: int, digits: int = 1) -> str:
+    """A share with its exact (Clopper-Pearson) 95 % interval."""
+    if not count:
+        return "-"
+    bounds = binomtest(hits, count).proportion_ci()
+    share, low, high = (f"{100 * value:.{digits}f}" for value in (hits / count, bounds.low, bounds.high))
+    return f"{share} % ({low}..{high})"
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

@@ -97,12 +97,11 @@ def _median(path: Path, data: Path, cpus: list[int]) -> float:
 
 def main() -> int:
     """Always 0: there is no goal but to know."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = page.parser(__doc__)
     parser.add_argument("--tries", type=int, default=10)
     parser.add_argument("--models", nargs="+", default=["gru", "cnn"], help="mlp, cnn, gru, lstm or ONNX files")
     parser.add_argument("--budget", type=float, default=60.0, help="seconds a contender (default 60)")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--output", type=Path, help="write the page here too")
     options, facts = parser.parse_args(), page.Facts()
     tallies = [Tally(name) for name in options.models]
     cpus = (machine.cpus_preferred() or [])[:1]
