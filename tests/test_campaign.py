@@ -12,12 +12,14 @@ import pytest
 
 import whichpu
 from whichpu.campaign import stop
+from whichpu.campaign.plan import Contender
 from whichpu.campaign.watch import Silence
 from whichpu.errors import UserError
 from whichpu.results import store
 from whichpu.results.column import pack
 from whichpu.results.known import why_stopped
-from whichpu.results.schema import Block, Reading, Result
+from whichpu.results.schema import Block, Difference, Reading, Result
+from whichpu.targets.target import Target
 
 HERE = Path(__file__).parent
 EXAMPLE = HERE.parent / "examples" / "apple_stock"
@@ -158,6 +160,25 @@ def test_slow_models_get_fewer_inferences_rather_than_an_endless_round():
     assert all(3 <= reading.blocks[0].count - reading.blocks[0].opening < 20 for reading in readings)
 
 
+def test_slow_contenders_run_in_the_same_turns(monkeypatch):
+    from whichpu.campaign import rounds
+
+    monkeypatch.setattr(rounds, "_plan_blocks", lambda seat, settings: setattr(seat, "blocks_planned", 3))
+    campaign = measure("a=null:cpu", "b=null:cpu")
+    for one, other in zip(*(result.readings for result in campaign.results), strict=True):
+        assert [block.turn for block in one.blocks] == [block.turn for block in other.blocks]
+
+
+def test_a_clock_that_reads_zero_plans_blocks_all_the_same():
+    from whichpu.campaign import rounds
+
+    contender = Contender(target=Target(backend="null"), result=made("a", []), format="*", path=GRU)
+    seat = rounds.Seat(contender, 0)
+    seat.reading.spent_s = 100.0
+    rounds._plan_blocks(seat, store.load(GOLDEN).settings)
+    assert (seat.blocks_planned, seat.measure.least_count) == (1, 3)
+
+
 def test_turns_of_a_slow_contender_are_spread_over_the_round():
     from whichpu.campaign.rounds import _spread
 
@@ -191,6 +212,47 @@ def test_resuming_goes_on_where_it_stopped(tmp_path):
     assert [reading.round for reading in after.results[0].readings] == [0, 1, 2]
     assert after.results[0].readings[0] == before.results[0].readings[0]
     assert store.load(path) == after
+
+
+def test_a_resumed_campaign_feeds_the_samples_of_the_first_rounds(tmp_path, monkeypatch):
+    from whichpu.campaign.check import Check
+
+    fed = []
+    original = Check.save_inputs
+
+    def watched(check, path):
+        fed.append([array.tobytes() for array in check.plan.samples])
+        original(check, path)
+
+    monkeypatch.setattr(Check, "save_inputs", watched)
+    path = tmp_path / "c.json"
+    measure("null:cpu", output=path, rounds_most=1, seed=None)
+    measure("null:cpu", output=path, resume=True, rounds_most=2, seed=None)
+    assert len(fed) > 1
+    assert all(samples == fed[0] for samples in fed)
+
+
+def test_a_resumed_campaign_keeps_the_loop_that_auto_chose(tmp_path):
+    path = tmp_path / "c.json"
+    measure("onnxruntime:cpu", output=path, rounds_most=1)
+    before = store.load(path)
+    for reading in before.results[0].readings:
+        reading.loop = "python"
+    store.save(before, path)
+    after = measure("onnxruntime:cpu", output=path, resume=True, rounds_most=2)
+    assert [reading.loop for reading in after.results[0].readings] == ["python", "python"]
+
+
+def test_outputs_are_checked_in_the_first_round_that_is_whole(tmp_path):
+    path = tmp_path / "c.json"
+    measure("onnxruntime:cpu", output=path, rounds_most=1)
+    before = store.load(path)
+    before.results[0].status, before.results[0].difference = "crashed", None
+    before.results[0].readings[0].trouble = "it was killed by SIGSEGV"
+    store.save(before, path)
+    after = measure("onnxruntime:cpu", output=path, resume=True, rounds_most=2)
+    assert after.results[0].status == "measured"
+    assert after.results[0].difference is not None
 
 
 def test_resuming_another_campaign_is_refused_by_name(tmp_path):
@@ -335,6 +397,21 @@ def test_yardsticks_ask_for_no_more_rounds():
 def test_one_contender_alone_is_measured_until_its_own_interval_is_narrow():
     assert needed(made("a", wobbling(1e6, 0.1)))[0] == ["a"]
     assert needed(made("a", [1e6] * 4))[0] == []
+
+
+def test_who_comes_back_after_a_failure_runs_beside_the_one_it_is_held_against():
+    late = made("late", [1.02e6])
+    late.status = "pending"
+    names, _ = needed(made("a", [1e6] * 4), made("b", [1.1e6] * 4), late)
+    assert names == ["a", "late"]
+
+
+def test_who_crashed_after_two_rounds_does_not_make_the_answer_unknown():
+    dead = made("dead", [5e6, 5.001e6])
+    dead.status, dead.difference = "crashed", Difference(max_abs=0.0, mean_abs=0.0, relative=0.0, samples=1)
+    names, why = needed(made("a", [1e6] * 4), made("b", [1.1e6] * 4), dead)
+    assert names == []
+    assert "The answer is known" in why
 
 
 def test_no_more_rounds_than_asked():

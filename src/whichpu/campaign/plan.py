@@ -158,6 +158,8 @@ def resume(plan: Plan, before: Campaign, wishes: Wishes) -> None:
     now.created, now.reference, now.results = before.created, before.reference, before.results
     now.watched, now.application = before.watched, before.application
     now.settings = msgspec.structs.replace(now.settings, seed=before.settings.seed, cpus=before.settings.cpus)
+    if plan.random:
+        plan.samples = inputs.random(now.model.inputs, before.settings.seed)
     for contender in plan.contenders:
         contender.result = next(result for result in now.results if result.name == contender.result.name)
     for contender in plan.contenders:
@@ -165,6 +167,16 @@ def resume(plan: Plan, before: Campaign, wishes: Wishes) -> None:
             contender.result.status = "pending"
             contender.result.why = contender.result.remedy = contender.result.words = None
     plan.contenders = [contender for contender in plan.contenders if contender.result.status in ("pending", "measured")]
+    _keep_loops(plan)
+
+
+def _keep_loops(plan: Plan) -> None:
+    """What ``auto`` chose holds for the whole campaign: rounds of two loops would not be rounds of one figure."""
+    readings = [reading for result in plan.campaign.results if not result.yardstick for reading in result.readings]
+    ran = {reading.loop for reading in readings if reading.blocks}
+    if plan.campaign.settings.loop == "auto" and ran:
+        for contender in plan.contenders:
+            contender.loop = "native" if "native" in ran else "python"
 
 
 # ---------------------------------------------------------------- runtimes

@@ -106,7 +106,7 @@ def _sit(
             _prepare(seat, plan, inputs, check)
         _measure(seats, settings, random, watch, lookout)
         for seat in seats:
-            if seat.reading.round == 0:
+            if _first_whole(seat):
                 _look_inside(seat, inputs, check, watch, settings)
     finally:
         for seat in seats:
@@ -171,7 +171,7 @@ def _plan_blocks(seat: Seat, settings: Settings) -> None:
     share_ns = 1e9 * settings.budget_s / settings.rounds_least - 1e9 * seat.reading.spent_s
     seat.blocks_planned = int(max(1, min(settings.blocks, share_ns // block_ns)))
     if share_ns < block_ns:
-        seat.measure.least_count = int(max(3, min(seat.measure.least_count, share_ns // seat.latency_ns)))
+        seat.measure.least_count = int(max(3, min(seat.measure.least_count, share_ns // max(1.0, seat.latency_ns))))
 
 
 def _measure(
@@ -179,8 +179,9 @@ def _measure(
 ) -> None:
     """Blocks in random order; after each turn, while all are frozen, a look at the machine."""
     number, position = seats[0].reading.round, 0
+    offset = float(random.random())  # the same for all: slow contenders then share their turns, as pairs need
     for seat in seats:
-        seat.turns = _spread(seat.blocks_planned, settings.blocks, float(random.random()))
+        seat.turns = _spread(seat.blocks_planned, settings.blocks, offset)
     lookout.begin(number, _pids(seats))
     for turn in range(settings.blocks):
         before = position
@@ -228,13 +229,18 @@ def _block(seat: Seat, position: int, turn: int, settings: Settings) -> None:
     )
 
 
+def _first_whole(seat: Seat) -> bool:
+    """Mostly the first round; a later one where trouble ended those before it, as when a campaign goes on."""
+    return all(before.trouble for before in seat.contender.result.readings)
+
+
 def _look_inside(seat: Seat, inputs: Path, check: Check, watch: Watch, settings: Settings) -> None:
     """After all blocks: the outputs of all samples, then the parts of a latency, for a profiler may end its worker."""
     if seat.link is not None and not seat.contender.result.yardstick:
-        watch.step(0, seat.name, "outputs are checked", 1.0)
+        watch.step(seat.reading.round, seat.name, "outputs are checked", 1.0)
         _check_outputs(seat, inputs, check)
     if seat.link is not None:
-        watch.step(0, seat.name, "tells its parts", 1.0)
+        watch.step(seat.reading.round, seat.name, "tells its parts", 1.0)
         began = time.monotonic()
         seat.reading.parts = parts.ask(seat.link, inputs, seat.contender.bytes, seat.latency_ns, settings.timeout_s)
         seat.reading.spent_s += time.monotonic() - began

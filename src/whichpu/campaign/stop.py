@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from whichpu.results.comparison import fastest, measured_results
 from whichpu.results.known import known, narrow, pairs
-from whichpu.results.schema import Campaign, Result
 from whichpu.results.latencies import median
+from whichpu.results.schema import Campaign, Result
 
 
 def still_needed(campaign: Campaign) -> list[str]:
@@ -20,7 +20,8 @@ def still_needed(campaign: Campaign) -> list[str]:
         alive = [result for result in alive if len(result.readings) < settings.rounds_most]
     begun = [result for result in alive if len(result.readings) < settings.rounds_least]
     if begun:
-        return [result.name for result in alive if result in begun]
+        beside = _held_against(campaign, begun, alive)
+        return [result.name for result in alive if result in begun or result in beside]
     if pairs(campaign):
         return _pairs_needed(campaign, alive)
     runners = [result for result in measured_results(campaign) if result in alive]
@@ -37,6 +38,14 @@ def still_needed(campaign: Campaign) -> list[str]:
         if result is not best and spent_s(result) < settings.budget_s and not known(result, best, settings)
     ]
     return [best.name, *unknown] if unknown else []
+
+
+def _held_against(campaign: Campaign, begun: list[Result], alive: list[Result]) -> list[Result]:
+    """Whom a contender that came back after a failure is held against: rounds that it runs alone tell no ratio."""
+    if pairs(campaign):
+        return [one for pair in pairs(campaign) if any(result in begun for result in pair) for one in pair]
+    runners = [result for result in measured_results(campaign) if result in alive]
+    return [fastest(runners)] if runners else []
 
 
 def _pairs_needed(campaign: Campaign, alive: list[Result]) -> list[str]:

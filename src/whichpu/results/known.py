@@ -48,7 +48,8 @@ def why_stopped(campaign: Campaign) -> str:
     if len(runners) == 1:
         width = _shown(median(best))
         return f"{_ended(campaign)}: the median is known to {width} (asked: {asked})."
-    few = [result.name for result in runners if len(result.readings) < settings.rounds_least]
+    alive = [result for result in runners if result.status in ("pending", "measured")]
+    few = [result.name for result in alive if len(result.readings) < settings.rounds_least]
     if few:
         return f"{_ended(campaign)}: fewer than {settings.rounds_least} rounds are too few to know the answer."
     wide = [result for result in runners if result is not best and not known(result, best, settings)]
