@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from whichpu.errors import UserError
 from whichpu.results import column, store
 from whichpu.results.comparison import compare, fastest
-from whichpu.results.schema import Block, Campaign, Difference, Reading, Result, json_schema
 from whichpu.results.latencies import median, opening_ratio, ratio
+from whichpu.results.schema import Block, Campaign, Difference, Reading, Result, json_schema
 from whichpu.results.summary import figures, summarize
 
 HERE = Path(__file__).parent
@@ -268,6 +268,41 @@ def test_a_contender_that_died_is_nobodys_baseline_and_one_never_compared_is_not
     assert {row.baseline for row in rows.values()} == {"alive"}
     assert rows["dead"].verdict == "faster"
     assert rows["refused"].ratio is None
+
+
+def test_the_fastest_is_found_in_common_rounds_when_the_machine_slowed_down_after_the_others_stopped():
+    def rounds(base, count):
+        return [
+            [[round(base * (1.1 if number > 4 else 1.0)) + number + step for step in range(20)]]
+            for number in range(count)
+        ]
+
+    first, early, out = (
+        result("first", rounds(1e6, 12)),
+        result("early", rounds(1.015e6, 5)),
+        result("out", rounds(2e6, 5)),
+    )
+    assert median(early).value < median(first).value  # it only ran while the machine was quick
+    assert fastest([early, out, first]) is first
+    rows = {row.contender: row for row in compare(campaign(early, out, first))}
+    assert {row.baseline for row in rows.values()} == {"first"}
+    assert rows["early"].ratio == pytest.approx(1.015, abs=1e-3)
+
+
+def test_contenders_that_share_no_round_are_ranked_by_their_medians():
+    late = Result(
+        name="late", target="late", backend="x", device="cpu", status="measured",
+        readings=[reading(number, [[500_000 + number]]) for number in (7, 8)],
+    )  # fmt: skip
+    assert fastest([noisy("a", 1e6, 1), late]) is late
+
+
+def test_a_round_of_opening_inferences_alone_is_no_round():
+    held = noisy("a", 1e6, 1)
+    held.readings.append(reading(9, [[]]))
+    row = figures(held, campaign(held))
+    assert row.rounds == 6
+    assert row.p95_ns is not None or "p95" in row.missing
 
 
 def test_a_chosen_baseline_and_the_fastest_have_families_of_their_own():

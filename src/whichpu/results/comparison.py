@@ -69,15 +69,30 @@ def measured_results(campaign: Campaign) -> list[Result]:
 
 
 def fastest(results: list[Result]) -> Result:
-    """The result with the smallest median latency; one that crashed, or of a single round, only where there is
-    no other."""
+    """The result with the smallest latency; one that crashed, or of a single round, only where there is no other.
 
-    def key(result: Result) -> tuple[bool, bool, float]:
-        estimate = median(result)
-        failed = result.status not in ("measured", "pending")
-        return (failed, True, float("inf")) if estimate is None else (failed, estimate.rounds < 2, estimate.value)
+    All are held against the one of most rounds, in the rounds that both ran in: who needed fewer rounds was measured at
+    other times, so that medians alone would compare the machine then with the machine now.
+    """
+    medians = [median(result) for result in results]
+    standings = [
+        (result.status not in ("measured", "pending"), estimate is None or estimate.rounds < 2)
+        for result, estimate in zip(results, medians, strict=True)
+    ]
+    ranked = [
+        (estimate, result)
+        for result, estimate, standing in zip(results, medians, standings, strict=True)
+        if standing == min(standings) and estimate is not None
+    ]
+    if not ranked:
+        return results[0]
+    middle, held = min(ranked, key=lambda pair: (-pair[0].rounds, pair[0].value))
 
-    return min(results, key=key)
+    def against(pair: tuple[Estimate, Result]) -> float:
+        found = ratio(pair[1], held)
+        return found[0].value if found is not None else pair[0].value / middle.value
+
+    return min(ranked, key=against)[1]
 
 
 def agreeing(campaign: Campaign) -> list[Result]:

@@ -104,7 +104,7 @@ def figures(result: Result, campaign: Campaign) -> Figures:
     )
     estimate = median(result)
     if estimate is not None:
-        _describe(row, estimate, [reading for reading in result.readings if reading.blocks])
+        _describe(row, estimate, [reading for reading in result.readings if steady_blocks(reading)])
     row.doubts = result.doubts + doubts_of(result, campaign, estimate)
     return row
 
