@@ -175,3 +175,10 @@ def test_the_unit_changes_nothing(values, unit):
         assert step.ratio == pytest.approx(step.after / step.before)
         assert not 1 / 1.02 < step.ratio < 1.02
         assert 0 <= step.p < changes.ALPHA
+
+
+def test_blocks_that_jump_within_milliseconds_have_a_slope_without_bound():
+    times = np.arange(10) * 0.0225
+    values = np.array([1.0, 8.0, 1.0, 7.0, 1.1, 8.0, 1.0, 9.0, 1.2, 9.0])
+    assert changes.trend(times, values).high == math.inf
+    assert changes.find_drift(times, values) is None

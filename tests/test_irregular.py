@@ -1,12 +1,13 @@
 """Doubts found in the latencies: each in readings made to show it, and none in plain ones."""
 
+import msgspec
 import numpy as np
 import pytest
 
 import whichpu
 from whichpu.results.column import pack
 from whichpu.results.irregular import latency_doubts
-from whichpu.results.latencies import median
+from whichpu.results.latencies import block_medians, median
 from whichpu.results.schema import Block, Reading, Result
 from whichpu.stats import modes
 
@@ -68,6 +69,16 @@ def test_a_step_in_mid_campaign_is_found_with_its_time():
 def test_a_step_in_every_round_is_the_contenders_own():
     found = doubts(result(lambda number, turn, generator: plain(number, turn, generator) * (1.2 if turn >= 6 else 1)))
     assert found["step"].says.startswith("in 6 of 6 rounds its latency stepped by +20 %, 3.0 s after")
+
+
+def test_a_campaign_that_went_on_after_the_machine_was_started_anew():
+    resumed = result(plain)
+    start_ns = resumed.readings[3].blocks[0].began_ns
+    for reading in resumed.readings[3:]:
+        reading.blocks = [msgspec.structs.replace(it, began_ns=it.began_ns - start_ns) for it in reading.blocks]
+    times, _ = block_medians(resumed.readings)
+    assert (np.diff(times) > 0).all()
+    assert doubts(resumed) == {}
 
 
 def test_a_slow_rise_is_a_drift():

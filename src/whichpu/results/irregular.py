@@ -13,6 +13,8 @@ SMALLEST = 0.05
 """Relative size of the smallest step, drift or distance of modes that is worth a doubt in a campaign."""
 OUTLIERS_COST = 0.10
 """Share by which outliers lift the mean above the median before they are worth a doubt."""
+SHORT_S = 10.0
+"""A shorter campaign tells nothing about a whole minute."""
 FIRST_RATIO, FIRST_NS = 10, 10_000_000
 SAMPLE = 20_000
 """Latencies that the search for two modes looks at, evenly spread over the campaign."""
@@ -41,12 +43,14 @@ def _change(result: Result) -> Doubt | None:
     drift = changes.find_drift(times, medians, smallest=SMALLEST)
     if drift is None:
         return None
+    rate, facts = "", {"total": drift.total}
+    if times[-1] > SHORT_S:
+        rate, facts["per_minute"] = f" ({_percent(drift.per_minute)} a minute)", drift.per_minute
     return Doubt(
         kind="drift",
-        says=f"its latency drifted by {_percent(drift.total)} over the campaign"
-        f" ({_percent(drift.per_minute)} a minute)",
+        says=f"its latency drifted by {_percent(drift.total)} over the campaign{rate}",
         advice="let the machine get warm before, or look at it for longer with --sustained 20m",
-        facts={"per_minute": drift.per_minute, "total": drift.total},
+        facts={**facts},
     )
 
 
@@ -105,9 +109,9 @@ def _modes(result: Result) -> Doubt | None:
 
 def _outliers(result: Result) -> Doubt | None:
     sample = np.concatenate([block for reading in result.readings for block in steady_blocks(reading)])
-    low, middle, high = np.percentile(sample, [25, 50, 75])
+    low, middle, high = np.maximum(1.0, np.percentile(sample, [25, 50, 75]))
     far = sample[sample > high + 3 * (high - low)]  # Tukey's "far out"
-    cost = float(far.sum() - far.size * middle) / float(sample.size * max(middle, 1.0))
+    cost = float(far.sum() - far.size * middle) / float(sample.size * middle)
     if cost < OUTLIERS_COST:
         return None
     return Doubt(

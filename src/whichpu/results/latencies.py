@@ -71,16 +71,21 @@ def _paired(above: dict[int, float], below: dict[int, float]) -> float:
 
 
 def block_medians(readings: Sequence[Reading]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Times in s since the first block, and median latencies in ns, of all measured blocks in order."""
+    """Times in s since the first block, and median latencies in ns, of all measured blocks in order.
+
+    A machine that was started anew before a campaign went on counts its time anew: that pause is taken as none.
+    """
     found = [
         (block.began_ns, float(np.median(piece)))
         for reading in readings
         for block, piece in zip(reading.blocks, _steady(reading), strict=False)
         if piece.size
     ]
-    began = np.array([began_ns for began_ns, _ in found], dtype=np.float64)
+    began = np.array([began_ns for began_ns, _ in found], dtype=np.int64)
+    passed = np.diff(began, prepend=began[:1])
+    passed[1:] = np.where(passed[1:] > 0, passed[1:], 1)
     medians = np.maximum(np.array([middle for _, middle in found]), 1.0)
-    return (began - began[0] if began.size else began) / 1e9, medians
+    return np.cumsum(passed) / 1e9, medians
 
 
 def steady_blocks(reading: Reading) -> list[npt.NDArray[np.int64]]:

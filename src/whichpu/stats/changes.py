@@ -122,8 +122,8 @@ def trend(times_s: Numbers, values: Numbers) -> Drift | None:
     reach = 1.96 * error
     low = slopes[max(0, math.floor((slopes.size - reach) / 2))]
     high = slopes[min(slopes.size - 1, math.ceil((slopes.size + reach) / 2))]
-    per_minute, lowest, highest = (math.expm1(60 * float(one)) for one in (slope, low, high))
-    total = math.expm1(slope * float(times[-1] - times[0]))
+    per_minute, lowest, highest = (_growth(60 * float(one)) for one in (slope, low, high))
+    total = _growth(slope * float(times[-1] - times[0]))
     return Drift(per_minute, total, lowest, highest, math.erfc(beyond / math.sqrt(2)))
 
 
@@ -370,6 +370,11 @@ def _checked(times_s: Numbers, values: Numbers) -> tuple[Array, Array]:
     if not (np.isfinite(times).all() and (np.diff(times) > 0).all()):
         raise ValueError("times must ascend")
     return times, np.log(figures)
+
+
+def _growth(log: float) -> float:
+    """The relative change of a log; without bound where a minute's slope is told by milliseconds."""
+    return math.expm1(log) if log < 700 else math.inf
 
 
 def _bucketed(times: Array, logs: Array) -> tuple[Array, Array]:
