@@ -139,6 +139,15 @@ def test_slow_inferences_side_by_side_are_one_stretch():
     assert describe.too_few_causes([sample], 99, 150).startswith("p99 rests on 3 stretches of slow inferences")
 
 
+@pytest.mark.parametrize("step_ns", [10, 41, 77, 1_000])
+def test_a_clock_of_coarse_steps_has_percentiles_too(step_ns):
+    sample = np.full(400, 3 * step_ns)
+    sample[::10] = 4 * step_ns
+    found = describe.percentile([sample] * 5, 95)
+    assert found.value == pytest.approx(4 * step_ns)
+    assert describe.too_few_causes([sample] * 5, 95, found.value) is None
+
+
 def test_probability_of_best_by_hand():
     # The first is 10 % faster in each round and never anything else.
     sure = best.probabilities([{0: 0.0, 1: 0.0, 2: 0.0}, {0: 0.1, 1: 0.1, 2: 0.1}])

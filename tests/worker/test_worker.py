@@ -68,6 +68,13 @@ class Loop(unittest.TestCase):
         block = measure.block(quick, wire.Measure(least_count=20, least_ns=5000000))
         self.assertGreaterEqual(block.wall_ns, 5000000)
 
+    def test_a_clock_that_stands_still_ends_at_the_most(self):
+        clock, measure.clock = measure.clock, lambda: 0
+        try:
+            self.assertEqual(len(measure.timed_at_least(lambda: None, 2, 1000, 30)), 30)
+        finally:
+            measure.clock = clock
+
     def test_block_marks_its_opening(self):
         block = measure.block(lambda: None, wire.Measure(opening_count=7, opening_ns=0, most_count=50, least_count=9))
         self.assertEqual(block.opening, 7)

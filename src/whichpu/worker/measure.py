@@ -41,7 +41,7 @@ def timed_at_least(call: Call, count: int, wall_ns: int, most: int) -> List[int]
         spent_ns = clock() - began
         if spent_ns >= wall_ns:
             break
-        per_inference_ns = spent_ns / len(latencies)
+        per_inference_ns = max(1, spent_ns) / len(latencies)
         still = int((wall_ns - spent_ns) / per_inference_ns) + 1
         latencies += timed(call, min(still, most - len(latencies)))
     return latencies
