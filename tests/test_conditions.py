@@ -436,6 +436,19 @@ def test_a_watcher_that_fails_is_a_missing_fact(tmp_path, models, monkeypatch):
     assert "exit status 1" in plan_campaign.watched.missing["watcher"]
 
 
+@pytest.mark.parametrize(("pinned", "ours"), [([], 3), ([1], 1), ([0, 1], 3)])
+def test_what_we_do_between_blocks_is_no_others_load_where_it_runs_on_the_measured_cpus(pinned, ours, monkeypatch):
+    held = store.load(GOLDEN)
+    held.settings = msgspec.structs.replace(held.settings, cpus=pinned)
+    asked = []
+    with Lookout(held) as lookout:
+        monkeypatch.setattr("os.sched_getaffinity", lambda pid: {0, 1}, raising=False)
+        ask = lookout.link.ask
+        monkeypatch.setattr(lookout.link, "ask", lambda request, *rest: asked.append(request) or ask(request, *rest))
+        lookout.begin(0, [4_000_000])
+    assert len(asked[0].pids) == ours
+
+
 def test_a_watcher_that_dies_in_mid_run_does_not_end_the_campaign(tmp_path, models):
     class Kills(Silence):
         def round_done(self, campaign, active):

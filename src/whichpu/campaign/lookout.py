@@ -80,7 +80,7 @@ class Lookout:
     def _now(self, pids: Sequence[int]) -> wire.Look | None:
         if self.link is None:
             return None
-        ours = [*pids] if self.measured else [*pids, os.getpid(), self.link.pid]
+        ours = [*pids] if _others(self.measured) else [*pids, os.getpid(), self.link.pid]
         request = wire.LookNow(cpus=self.measured, pids=ours, root=self.root, commands=self.last is None)
         try:
             self.link.thaw()
@@ -135,7 +135,7 @@ def _since(before: wire.Look | None, now: wire.Look) -> dict[str, object]:
     if before.switches is not None and now.switches is not None:
         spent["switches"] = now.switches - before.switches
     if before.throttles is not None and now.throttles is not None:
-        moved = {who: count - before.throttles.get(who, 0) for who, count in now.throttles.items()}
+        moved = {who: count - before.throttles.get(who, count) for who, count in now.throttles.items()}
         spent["throttles"] = {who: count for who, count in moved.items() if count > 0}
     return spent
 
