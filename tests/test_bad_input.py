@@ -23,7 +23,7 @@ import psutil
 import pytest
 from onnx import TensorProto, helper
 
-from whichpu.results import store, summary
+from whichpu.results import latencies, store, summary
 
 if TYPE_CHECKING:
     from conftest import Cli, Ran
@@ -51,7 +51,7 @@ def rows(cli: Cli, path: str = "out.json") -> dict[str, Any]:
 
 def rounds(result: Any) -> list[int]:
     """The rounds in which a contender was measured."""
-    return sorted(summary.round_logs(result))
+    return sorted(latencies.round_logs(result))
 
 
 def workers() -> list[psutil.Process]:

@@ -242,7 +242,7 @@ def failure_of(problem: BaseException) -> wire.Failure:
         type=type(problem).__name__,
         message=text,
         traceback="".join(traceback.format_exception(type(problem), problem, problem.__traceback__)),
-        remedy=getattr(problem, "remedy", REMEDIES.get(kind)),
+        remedy=getattr(problem, "remedy", None) or REMEDIES.get(kind),
     )
 
 
