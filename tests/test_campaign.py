@@ -1,5 +1,6 @@
 """Campaigns on real workers: fresh processes, interleaved blocks, the stop rule, resuming."""
 
+import dataclasses
 import itertools
 import math
 import os
@@ -160,6 +161,19 @@ def test_slow_models_get_fewer_inferences_rather_than_an_endless_round():
     assert all(3 <= reading.blocks[0].count - reading.blocks[0].opening < 20 for reading in readings)
 
 
+@pytest.mark.parametrize("loop", ["native", "python"])
+def test_a_model_whose_output_is_a_single_number_is_measured(loop, tmp_path):
+    from conftest import model_file
+    from onnx import helper
+
+    total = helper.make_node("ReduceSum", ["x"], ["y"], keepdims=0)
+    model = model_file(tmp_path / "total.onnx", [total], {"x": [1, 4]}, {"y": []})
+    campaign = measure("onnxruntime:cpu", "openvino:cpu", model=model, rounds_most=1, loop=loop)
+    for result in campaign.results:
+        assert result.status == "measured", result.why
+        assert result.difference.relative < 1e-5
+
+
 def test_slow_contenders_run_in_the_same_turns(monkeypatch):
     from whichpu.campaign import rounds
 
@@ -177,6 +191,30 @@ def test_a_clock_that_reads_zero_plans_blocks_all_the_same():
     seat.reading.spent_s = 100.0
     rounds._plan_blocks(seat, store.load(GOLDEN).settings)
     assert (seat.blocks_planned, seat.measure.least_count) == (1, 3)
+
+
+def test_cpus_that_are_not_there_are_refused_by_name():
+    with pytest.raises(UserError, match="CPU 4095 can't be used here"):
+        measure("null:cpu", cpus=[4095])
+
+
+def test_where_processes_can_not_be_pinned_it_says_so():
+    from whichpu.campaign import plan
+
+    machine = dataclasses.replace(store.load(GOLDEN).machine, cpus_preferred=None)
+    plan._refuse_absent([], machine)
+    with pytest.raises(UserError, match="pins no process"):
+        plan._refuse_absent([0], machine)
+
+
+def test_going_on_is_refused_where_the_campaigns_cpus_are_gone(tmp_path):
+    path = tmp_path / "c.json"
+    measure("null:cpu", output=path, rounds_most=1)
+    before = store.load(path)
+    before.settings = msgspec.structs.replace(before.settings, cpus=[4095])
+    store.save(before, path)
+    with pytest.raises(UserError, match="CPU 4095 can't be used here"):
+        measure("null:cpu", output=path, resume=True, rounds_most=2)
 
 
 def test_turns_of_a_slow_contender_are_spread_over_the_round():

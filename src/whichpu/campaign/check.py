@@ -172,7 +172,7 @@ def flat(array: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
 def refuse_nan(outputs: Samples) -> None:
     """Raises :class:`WorkerTrouble` when a value is NaN."""
     for index, output in enumerate(outputs):
-        values = np.concatenate([flat(array) for array in output]) if len(output) else np.zeros(0)
+        values = np.concatenate([np.zeros(0), *map(flat, output if isinstance(output, list) else [output])])
         bad = int(np.isnan(values).sum())
         if bad:
             raise WorkerTrouble(

@@ -155,6 +155,7 @@ def resume(plan: Plan, before: Campaign, wishes: Wishes) -> None:
                 f"can't go on: {what} changed since the campaign began ({then!r}, now {new!r})",
                 "give the same command, or measure anew into another file",
             )
+    _refuse_absent(before.settings.cpus, now.machine)
     now.created, now.reference, now.results = before.created, before.reference, before.results
     now.watched, now.application = before.watched, before.application
     now.settings = msgspec.structs.replace(now.settings, seed=before.settings.seed, cpus=before.settings.cpus)
@@ -553,10 +554,21 @@ def _cpus(wishes: Wishes, found: list[Found], machine: wire.Machine) -> list[int
     contenders then looks up to 50 % slower than the other (a shared machine, 2026-11-20; docs/method.md).
     """
     if wishes.cpus is not None:
+        _refuse_absent(wishes.cpus, machine)
         return list(wishes.cpus)
     preferred = machine.cpus_preferred or []
     threads = max([entry.target.threads or wishes.threads for entry in found], default=wishes.threads)
     return sorted(preferred[:threads]) if threads < len(preferred) else []
+
+
+def _refuse_absent(cpus: Sequence[int], machine: wire.Machine) -> None:
+    """Raises :class:`UserError` for CPUs that no process can be pinned to here."""
+    usable = machine.cpus_preferred
+    absent = [cpu for cpu in cpus if cpu not in (usable or [])]
+    if absent and usable is None:
+        raise UserError("this system pins no process to CPUs", "leave out --cpus, or give --cpus all")
+    if absent:
+        raise UserError(f"CPU {absent[0]} can't be used here", f"usable: {', '.join(map(str, sorted(usable or [])))}")
 
 
 def _settings(wishes: Wishes, cpus: list[int]) -> Settings:

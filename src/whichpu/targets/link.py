@@ -190,7 +190,7 @@ class Link:
     def _signal(self, which: signal.Signals) -> None:
         try:
             os.killpg(self.process.pid, which)
-        except ProcessLookupError:
+        except (ProcessLookupError, PermissionError):  # macOS says the second of a process that just died
             raise self._died(which.name, time.monotonic()) from None
 
 
