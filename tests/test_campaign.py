@@ -193,6 +193,11 @@ def test_a_clock_that_reads_zero_plans_blocks_all_the_same():
     assert (seat.blocks_planned, seat.measure.least_count) == (1, 3)
 
 
+def test_a_cpu_named_twice_is_one_cpu():
+    cpu = max(os.sched_getaffinity(0))
+    assert measure("null:cpu", cpus=[cpu, cpu], rounds_most=1).settings.cpus == [cpu]
+
+
 def test_cpus_that_are_not_there_are_refused_by_name():
     with pytest.raises(UserError, match="CPU 4095 can't be used here"):
         measure("null:cpu", cpus=[4095])

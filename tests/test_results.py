@@ -297,6 +297,25 @@ def test_contenders_that_share_no_round_are_ranked_by_their_medians():
     assert fastest([noisy("a", 1e6, 1), late]) is late
 
 
+def test_rounds_too_short_for_a_percentile_take_no_part_in_it():
+    generator = np.random.default_rng(3)
+
+    def blocks(count):
+        return [[round(value) for value in 1e6 * np.exp(generator.normal(0, 0.1, count))]]
+
+    whole = result("a", [blocks(400) for _ in range(5)])
+    before = figures(whole, campaign(whole))
+    whole.readings.append(reading(5, blocks(20)))  # it crashed in mid-round
+    after = figures(whole, campaign(whole))
+    assert after.rounds == 6
+    assert after.p99_ns == before.p99_ns
+    short = result("b", [blocks(20) for _ in range(60)])
+    row = figures(short, campaign(short))
+    assert row.p99_ns is None
+    assert row.missing["p99"] == "p99 needs 1000 inferences in rounds of 67 or more, 0 were measured"
+    assert row.p95_ns is not None
+
+
 def test_a_round_of_opening_inferences_alone_is_no_round():
     held = noisy("a", 1e6, 1)
     held.readings.append(reading(9, [[]]))

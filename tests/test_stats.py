@@ -130,6 +130,14 @@ def test_short_rounds_do_not_read_the_tail_too_low():
     assert np.mean(low) > 0.55
 
 
+@pytest.mark.parametrize("percent", [90, 95, 99, 99.9])
+def test_a_round_holds_its_percentile_from_a_number_of_inferences_on(percent):
+    least = describe.least_in_round(percent)
+    below, at = (np.percentile(np.arange(n), percent, method="median_unbiased") for n in (least - 1, least))
+    assert below == least - 2  # clipped to the largest
+    assert at <= least - 1
+
+
 def test_slow_inferences_side_by_side_are_one_stretch():
     sample = np.full(1_000, 100)
     sample[[10, 11, 12, 15, 300, 700, 705]] = 200

@@ -555,7 +555,7 @@ def _cpus(wishes: Wishes, found: list[Found], machine: wire.Machine) -> list[int
     """
     if wishes.cpus is not None:
         _refuse_absent(wishes.cpus, machine)
-        return list(wishes.cpus)
+        return list(dict.fromkeys(wishes.cpus))  # one named twice would count twice
     preferred = machine.cpus_preferred or []
     threads = max([entry.target.threads or wishes.threads for entry in found], default=wishes.threads)
     return sorted(preferred[:threads]) if threads < len(preferred) else []

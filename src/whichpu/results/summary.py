@@ -146,8 +146,15 @@ def _take_apart(row: Figures, measured: list[Reading]) -> None:
 def _percentile(
     row: Figures, rounds: list[npt.NDArray[np.int64]], percent: float
 ) -> tuple[float | None, float | None, float | None]:
-    """The percentile and its interval; what can't be given is ``None``, with the reason in ``row.missing``."""
-    refusal = describe.unsupported(sum(sample.size for sample in rounds), percent)
+    """The percentile and its interval; what can't be given is ``None``, with the reason in ``row.missing``.
+
+    A round too short for it, such as one that a crash ended, takes no part.
+    """
+    least = describe.least_in_round(percent)
+    count, rounds = sum(sample.size for sample in rounds), [sample for sample in rounds if sample.size >= least]
+    refusal = describe.unsupported(count, percent) or describe.unsupported(
+        sum(sample.size for sample in rounds), percent, f" in rounds of {least} or more"
+    )
     if refusal is not None:
         row.missing[f"p{percent:g}"] = refusal
         return None, None, None

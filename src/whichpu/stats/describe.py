@@ -37,12 +37,21 @@ def percentile(rounds: Sequence[npt.NDArray[np.int64]], percent: float) -> Estim
     return of_logs(logs, PERCENTILE_CONFIDENCE)
 
 
-def unsupported(count: int, percent: float) -> str | None:
+def unsupported(count: int, percent: float, where: str = "") -> str | None:
     """Why a sample of ``count`` can't support a percentile; ``None`` when it can."""
     needed = math.ceil(BEYOND / (1 - percent / 100) - 1e-9)
     if count >= needed:
         return None
-    return f"p{percent:g} needs {needed} inferences, {count} were measured"
+    return f"p{percent:g} needs {needed} inferences{where}, {count} were measured"
+
+
+def least_in_round(percent: float) -> int:
+    """Inferences of a round from which its percentile lies within the sample: of fewer, even the largest is too low.
+
+    Type 8 reads the value at place (n + 1/3) p + 1/3 of n.
+    """
+    share = percent / 100
+    return math.ceil((share + 1) / 3 / (1 - share) - 1e-9)
 
 
 def stretches(rounds: Sequence[npt.NDArray[np.int64]], beyond: float) -> int:
