@@ -41,7 +41,7 @@ def start(
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=stderr,
-            env={**os.environ, **QUIET, "OMP_NUM_THREADS": str(threads)},
+            env={**os.environ, **QUIET, "OMP_NUM_THREADS": str(threads), "WHICHPU_WORKER": where},
             start_new_session=True,  # Ctrl-C reaches the host alone, which then ends its workers
         )
     except OSError as problem:
