@@ -182,3 +182,10 @@ def test_blocks_that_jump_within_milliseconds_have_a_slope_without_bound():
     values = np.array([1.0, 8.0, 1.0, 7.0, 1.1, 8.0, 1.0, 9.0, 1.2, 9.0])
     assert changes.trend(times, values).high == math.inf
     assert changes.find_drift(times, values) is None
+
+
+def test_a_fall_to_nearly_nothing_is_a_change_like_any_other():
+    random = np.random.default_rng(1)
+    times, values = series(np.linspace(0, -80, 60) + white(random, 60))
+    assert changes.trend(times, values).total == -1
+    assert changes.find_drift(times, values).total == -1

@@ -95,7 +95,7 @@ def find_steps(
 def find_drift(times_s: Numbers, values: Numbers, *, smallest: float = SMALLEST, alpha: float = ALPHA) -> Drift | None:
     """The drift over the whole series, if it is real, at least ``smallest`` in all, and not made by steps."""
     found = trend(times_s, values)
-    if found is None or found.p >= alpha or abs(math.log1p(found.total)) < math.log1p(smallest):
+    if found is None or found.p >= alpha or 1 / (1 + smallest) < 1 + found.total < 1 + smallest:
         return None
     return None if _steps(times_s, values, smallest, alpha, MOST_STEPS) else found
 
