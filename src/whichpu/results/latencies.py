@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
-from whichpu.results.column import unpack
+from whichpu.results.column import Column, unpack
 from whichpu.results.schema import Reading, Result
 from whichpu.stats.intervals import Estimate, of_logs
 
@@ -51,11 +53,10 @@ def _block_logs(result: Result) -> list[tuple[Reading, dict[int, float]]]:
     """The measured readings, each with the log of its blocks' median latencies in ns, by turn."""
     found = []
     for reading in result.readings:
-        blocks = zip(reading.blocks, _steady(reading), strict=False)
         turns = [
-            (order if block.turn is None else block.turn, float(np.log(max(np.median(piece), 1.0))))
-            for order, (block, piece) in enumerate(blocks)
-            if piece.size
+            (order if block.turn is None else block.turn, math.log(max(middle, 1.0)))
+            for order, (block, middle) in enumerate(zip(reading.blocks, _medians(reading), strict=False))
+            if middle is not None
         ]
         if turns:
             found.append((reading, dict(turns)))
@@ -76,10 +77,10 @@ def block_medians(readings: Sequence[Reading]) -> tuple[npt.NDArray[np.float64],
     A machine that was started anew before a campaign went on counts its time anew: that pause is taken as none.
     """
     found = [
-        (block.began_ns, float(np.median(piece)))
+        (block.began_ns, middle)
         for reading in readings
-        for block, piece in zip(reading.blocks, _steady(reading), strict=False)
-        if piece.size
+        for block, middle in zip(reading.blocks, _medians(reading), strict=False)
+        if middle is not None
     ]
     began = np.array([began_ns for began_ns, _ in found], dtype=np.int64)
     passed = np.diff(began, prepend=began[:1])
@@ -93,12 +94,30 @@ def steady_blocks(reading: Reading) -> list[npt.NDArray[np.int64]]:
     return [piece for piece in _steady(reading) if piece.size]
 
 
+def _medians(reading: Reading) -> tuple[float | None, ...]:
+    """The median of each block's steady latencies in ns; ``None`` for a block without any."""
+    if reading.latencies_ns is None:
+        return ()
+    return _medians_of(reading.latencies_ns, tuple((block.count, block.opening) for block in reading.blocks))
+
+
+@lru_cache(maxsize=20_000)
+def _medians_of(latencies_ns: Column, blocks: tuple[tuple[int, int], ...]) -> tuple[float | None, ...]:
+    """Kept, because the stop rule asks after every round again for those of all rounds before."""
+    pieces = _pieces(latencies_ns, blocks)
+    return tuple(float(np.median(piece)) if piece.size else None for piece in pieces)
+
+
 def _steady(reading: Reading) -> list[npt.NDArray[np.int64]]:
     if reading.latencies_ns is None:
         return []
-    latencies = unpack(reading.latencies_ns)
-    ends = np.cumsum([block.count for block in reading.blocks])
-    return [latencies[end - block.count + block.opening : end] for block, end in zip(reading.blocks, ends, strict=True)]
+    return _pieces(reading.latencies_ns, [(block.count, block.opening) for block in reading.blocks])
+
+
+def _pieces(latencies_ns: Column, blocks: Sequence[tuple[int, int]]) -> list[npt.NDArray[np.int64]]:
+    latencies = unpack(latencies_ns)
+    ends = np.cumsum([count for count, _ in blocks])
+    return [latencies[end - count + opening : end] for (count, opening), end in zip(blocks, ends, strict=True)]
 
 
 def opening_ratio(readings: list[Reading]) -> float | None:
