@@ -21,7 +21,8 @@ atexit.register(shutil.rmtree, CACHE, ignore_errors=True)
 
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
-from onnx import TensorProto, helper, numpy_helper  # noqa: E402
+from made import model_file, value  # noqa: E402
+from onnx import helper  # noqa: E402
 
 LIMIT_S = 120
 """Far more than any command here takes: only a hang reaches it."""
@@ -92,24 +93,6 @@ def told(capsys: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
 
 
 # ---------------------------------------------------------------- models
-
-
-def value(name: str, shape: list[int | str]) -> Any:
-    return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
-
-
-def model_file(path: Path, nodes: list[Any], inputs: Any, outputs: Any, weights: Any = (), opset: int = 17) -> Path:
-    """Write an ONNX file; ``inputs`` and ``outputs`` are ``{name: shape}``, ``weights`` ``{name: array}``."""
-    graph = helper.make_graph(
-        nodes,
-        "graph",
-        [value(*pair) for pair in inputs.items()],
-        [value(*pair) for pair in outputs.items()],
-        [numpy_helper.from_array(array, name) for name, array in dict(weights).items()],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
-    path.write_bytes(model.SerializeToString())
-    return path
 
 
 @pytest.fixture(scope="session")

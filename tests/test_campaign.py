@@ -163,7 +163,7 @@ def test_slow_models_get_fewer_inferences_rather_than_an_endless_round():
 
 @pytest.mark.parametrize("loop", ["native", "python"])
 def test_a_model_whose_output_is_a_single_number_is_measured(loop, tmp_path):
-    from conftest import model_file
+    from made import model_file
     from onnx import helper
 
     total = helper.make_node("ReduceSum", ["x"], ["y"], keepdims=0)

@@ -15,9 +15,9 @@ from xml.etree import ElementTree
 import msgspec
 import numpy as np
 import pytest
-from conftest import model_file
 from hypothesis import given
 from hypothesis import strategies as st
+from made import model_file
 from onnx import helper
 
 import whichpu
