@@ -100,6 +100,21 @@ def agreeing(campaign: Campaign) -> list[Result]:
     return [result for result in measured_results(campaign) if not differs(result)]
 
 
+def ratios_to_the_fastest(campaign: Campaign) -> dict[str, float]:
+    """For each ranked contender its latency over that of the fastest, from common rounds where there are any."""
+    runners = measured_results(campaign)
+    if not runners:
+        return {}
+    base = fastest(runners)
+    found = {result.name: ratio(result, base) for result in runners}
+    medians = {result.name: median(result) for result in runners}
+    own = medians[base.name]
+    return {
+        name: pair[0].value if pair is not None else (estimate.value / own.value if estimate and own else 1.0)
+        for (name, pair), estimate in zip(found.items(), medians.values(), strict=True)
+    }
+
+
 def probability_of_best(campaign: Campaign) -> dict[str, float]:
     """For each ranked contender the probability that none is faster; empty when some have fewer than two rounds."""
     runners = measured_results(campaign)

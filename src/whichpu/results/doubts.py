@@ -61,9 +61,11 @@ def _outputs(result: Result, campaign: Campaign) -> Doubt | None:
 
 
 def _unequal_threads(result: Result, campaign: Campaign) -> Doubt | None:
-    if result.threads == campaign.settings.threads:
+    rivals = {each.threads for each in campaign.results if each is not result and not each.yardstick}
+    if result.threads == campaign.settings.threads or rivals <= {result.threads}:
         return None
-    says = f"it ran with {result.threads} threads, others with {campaign.settings.threads}"
+    own, others = (f"{count} thread{'s' * (count != 1)}" for count in (result.threads, campaign.settings.threads))
+    says = f"it ran with {own}, others with {others}"
     return Doubt(kind="unequal-terms", says=says, advice="give --threads, which holds for all alike")
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from whichpu.results.boundary import parts, reasons
-from whichpu.results.comparison import probability_of_best
+from whichpu.results.comparison import probability_of_best, ratios_to_the_fastest
 from whichpu.results.doubts import doubts_of
 from whichpu.results.latencies import median, opening_ratio, steady_blocks
 from whichpu.results.schema import Campaign, Difference, Doubt, Reading, Result
@@ -75,12 +75,19 @@ class Figures(msgspec.Struct, kw_only=True):
 
 
 def summarize(campaign: Campaign) -> list[Figures]:
-    """Figures of all contenders: measured ones by median, then the yardsticks, then those without figures."""
-    rows = [figures(result, campaign) for result in campaign.results]
-    chances = probability_of_best(campaign)
-    for row in rows:
-        row.best = chances.get(row.name)
-    return sorted(rows, key=lambda row: (row.median_ns is None, row.yardstick, row.median_ns or 0.0))
+    """Figures of all contenders: measured ones, the fastest first, then the yardsticks, then those without figures.
+
+    Ranked ones stand in the order of their ratios to the fastest, which drift can't turn round as it can medians.
+    """
+    rows = {result.name: figures(result, campaign) for result in campaign.results}
+    chances, ratios = probability_of_best(campaign), ratios_to_the_fastest(campaign)
+    for name in ratios:
+        rows[name].best = chances.get(name)
+        if rows[name].best is None and len(ratios) > 1:
+            rows[name].missing["best"] = "it takes two rounds of all ranked contenders, and one boundary"
+    first = next((rows[name].median_ns for name, ratio in ratios.items() if ratio == 1), None) or 1.0
+    place = {name: ratios.get(name, (row.median_ns or 0.0) / first) for name, row in rows.items()}
+    return sorted(rows.values(), key=lambda row: (row.median_ns is None, row.yardstick, place[row.name]))
 
 
 def figures(result: Result, campaign: Campaign) -> Figures:
