@@ -84,7 +84,9 @@ def summarize(campaign: Campaign) -> list[Figures]:
     for name in ratios:
         rows[name].best = chances.get(name)
         if rows[name].best is None and len(ratios) > 1:
-            rows[name].missing["best"] = "it takes two rounds of all ranked contenders, and one boundary"
+            rows[name].missing["best"] = (
+                "the probability of being best takes two rounds of all ranked contenders, and one boundary"
+            )
     first = next((rows[name].median_ns for name, ratio in ratios.items() if ratio == 1), None) or 1.0
     place = {name: ratios.get(name, (row.median_ns or 0.0) / first) for name, row in rows.items()}
     return sorted(rows.values(), key=lambda row: (row.median_ns is None, row.yardstick, place[row.name]))
