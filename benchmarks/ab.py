@@ -121,7 +121,7 @@ def enter(tally: Tally, quicker: Result, slower: Result, took_s: float) -> None:
     estimate, logs = found
     tally.said.append(verdict(estimate, p_value(logs), 0.02))
     tally.ratios.append(estimate.value)
-    tally.half_widths.append(estimate.half_width or float("nan"))
+    tally.half_widths.append(float("nan") if estimate.half_width is None else estimate.half_width)
     tally.seconds.append(took_s)
 
 
