@@ -308,14 +308,13 @@ def _latency(campaign: Campaign, rows: list[Figures], notes: Notes) -> Table:
     ratios = {row.contender: row for row in compare(campaign)}
     heads = [Head("contender", words=True), Head("ran", words=True), Head("median", unit.name), Head("95 % interval")]
     heads += [Head(name, unit.name) for name in TIMES]
-    heads += [Head("throughput", "1/s"), Head("to the smallest median", "ratio, 95 % interval")]
+    heads += [Head("to the smallest median", "ratio, 95 % interval")]
     judged = any(row.best is not None for row in rows)
     heads += [Head("best", "probability")] if judged else []
     cells = []
     for row in rows:
         line = [_name(row, notes), _ran(row, notes), _median(row, unit, notes), _interval(row, notes)]
         line += [_time(row, name, unit, notes) for name in TIMES]
-        line += [_cell(row.throughput_per_s, units.digits(row.throughput_per_s), "no wall time was read", notes)]
         line.append(_ratio(ratios.get(row.name), notes))
         cells.append([*line, *([Cell(units.chance(row.best))] if judged else [])])
     return Table("Latency", "steady inferences, host memory to host memory", heads, cells)
@@ -325,7 +324,12 @@ def _beside(campaign: Campaign, rows: list[Figures], notes: Notes) -> Table:
     task, load = campaign.task, units.time_unit(row.load_ns for row in rows)
     first = units.time_unit(row.first_ns for row in rows)
     heads = [Head("contender", words=True), Head("load", load.name), Head("first inference", first.name)]
-    heads += [Head("opening", "× steady"), Head("cores used"), Head("largest difference", "from the reference")]
+    heads += [
+        Head("opening", "× steady"),
+        Head("throughput", "1/s"),
+        Head("cores used"),
+        Head("largest difference", "from the reference"),
+    ]
     if task is not None:
         metric = task.metric.upper()
         heads += [Head(metric, task.unit), Head(f"{metric} change", f"{task.unit}, from the reference’s")]
@@ -336,6 +340,7 @@ def _beside(campaign: Campaign, rows: list[Figures], notes: Notes) -> Table:
             _cell(row.load_ns, units.in_unit(row.load_ns, load), "the load time was not read", notes),
             _cell(row.first_ns, units.in_unit(row.first_ns, first), "the first inference was not read", notes),
             _cell(row.opening_ratio, units.digits(row.opening_ratio, 2), "no block had a cold opening", notes),
+            _cell(row.throughput_per_s, units.digits(row.throughput_per_s), "no wall time was read", notes),
             _cell(row.cores_used, units.cores(row.cores_used), "no CPU time was read", notes),
             _difference(row, notes),
         ]
