@@ -53,7 +53,7 @@ def asked(opened, backend, count=8, again=True):
 def test_a_runtime_tells_computing_from_the_rest(backend, loop, models):
     pytest.importorskip({"opencv": "cv2"}.get(backend, backend))
     if loop == "native" and (backend not in NATIVE or native.why_not()):
-        pytest.skip("no native loop")
+        pytest.skip(f"{backend} has no native loop here: {native.why_not() or 'its wheel exports no C interface'}")
     opened = session(backend, models.mlp, loop)
     found = asked(opened, backend)
     assert set(found.ns) == {"end_to_end", "compute"}, found
@@ -82,7 +82,7 @@ def test_a_runtime_that_cannot_tell_gives_its_reason(models):
 @pytest.mark.parametrize("loop", ["python", "native"])
 def test_the_null_backend_tells_what_it_was_asked_for(loop, models):
     if loop == "native" and native.why_not():
-        pytest.skip("no native loop")
+        pytest.skip(f"no native loop here: {native.why_not()}")
     found = asked(session("null", models.mlp, loop, delay="20us", h2d="120us", d2h="60us"), "null")
     assert {name: set(found.ns[name]) for name in ("compute", "h2d", "d2h")} == {
         "compute": {20 * US},
