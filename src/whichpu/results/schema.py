@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from whichpu.results.column import Column
-from whichpu.worker.wire import Machine, Precision, TensorSpec
+from whichpu.worker.wire import Channel, Machine, Missing, Precision, TensorSpec
 
 VERSION: Literal["whichpu.campaign/1"] = "whichpu.campaign/1"
 
@@ -135,6 +135,32 @@ class Block(msgspec.Struct, kw_only=True, frozen=True):
     switches_involuntary: int | None = None
 
 
+class Memory(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """Memory of one fresh process in bytes, by the kernel's own account; what it doesn't tell is ``None``.
+
+    ``base`` is the worker before the runtime is imported, ``loaded`` with the model loaded, ``measured`` after the
+    blocks; ``peak_loading`` and ``peak_measuring`` are the most that was resident meanwhile (VmHWM, set back in
+    between). ``*_pss`` counts shared pages in parts (PSS), ``*_private`` only its own (USS). ``curve_at_ns`` and
+    ``curve`` are resident memory (in pages of ``page``) while loading and running the first inference, from the
+    beginning of loading. ``missing`` says why something is not known.
+    """
+
+    base: int | None = None
+    loaded: int | None = None
+    loaded_pss: int | None = None
+    loaded_private: int | None = None
+    peak_loading: int | None = None
+    measured: int | None = None
+    measured_pss: int | None = None
+    measured_private: int | None = None
+    peak_measuring: int | None = None
+    device: int | None = None
+    page: int = 4096
+    curve_at_ns: Column | None = None
+    curve: Column | None = None
+    missing: dict[str, str] = {}
+
+
 class Reading(msgspec.Struct, kw_only=True):
     """What one fresh process read in one round: latencies of all its blocks, in order."""
 
@@ -152,6 +178,7 @@ class Reading(msgspec.Struct, kw_only=True):
     spent_s: float = 0.0
     trouble: str | None = None
     parts: Parts | None = None
+    memory: Memory | None = None
 
 
 class Sustained(msgspec.Struct, kw_only=True):
@@ -304,6 +331,70 @@ class Watched(msgspec.Struct, kw_only=True):
     look_ns: int | None = None
 
 
+class Trace(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
+    """What one channel said in one window: ``at_ns`` counts from the window's ``from_ns``, ``values`` are in the
+    channel's unit, raised by ``above`` so that none is negative. ``trouble`` says why it was read no more."""
+
+    channel: int
+    at_ns: Column
+    values: Column
+    above: int = 0
+    trouble: str | None = None
+
+
+class MeterWindow(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """A stretch of time in which the meters were read, apart from the latency blocks.
+
+    ``contender`` ran ``count`` inferences back to back from ``began_ns`` for ``wall_ns`` (CLOCK_MONOTONIC); ``None``:
+    nothing ran, all contenders of the round being loaded and frozen (idle). ``position`` counts the windows of the
+    campaign in the order they ran. Readings may lie before and behind; ``from_ns`` is where they begin. ``median_ns``
+    is the median latency in the window, and ``bare_ns`` in a short one beside it in which no meter was read; the meters
+    took ``busy_ns`` in ``sweeps`` goes. ``utc_ns`` is the time of day at ``began_ns``.
+    """
+
+    round: int
+    position: int
+    began_ns: Nanoseconds
+    wall_ns: Nanoseconds
+    contender: str | None = None
+    count: int = 0
+    from_ns: Nanoseconds = 0
+    median_ns: float | None = None
+    bare_ns: float | None = None
+    utc_ns: Nanoseconds | None = None
+    sweeps: int = 0
+    busy_ns: Nanoseconds = 0
+    traces: list[Trace] = []
+
+
+class Joined(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
+    """A log that another program wrote meanwhile and that was joined afterwards: its channels are
+    ``first_channel`` and those after it. ``shift_ns`` was added to its times, by ``aligned_by``."""
+
+    file: str
+    sha256: str
+    format: str
+    first_channel: int
+    channels: int
+    readings: int
+    shift_ns: int = 0
+    aligned_by: str = ""
+    notes: list[str] = []
+
+
+class Metered(msgspec.Struct, kw_only=True):
+    """Sensors, what is missing and why, and the windows in which they were read. ``window_s`` is how long a window
+    lasts; ``limit_w`` a power that the user named, above which time is counted. ``trouble`` ended the metering."""
+
+    window_s: float | None = None
+    limit_w: float | None = None
+    channels: list[Channel] = []
+    missing: list[Missing] = []
+    windows: list[MeterWindow] = []
+    joined: list[Joined] = []
+    trouble: str | None = None
+
+
 class Campaign(msgspec.Struct, kw_only=True):
     """One file: one model on many targets, with the machine, the settings and the seed behind the figures."""
 
@@ -314,6 +405,7 @@ class Campaign(msgspec.Struct, kw_only=True):
     other_models: list[ModelInfo] = []
     machine: Machine
     watched: Watched | None = None
+    metered: Metered | None = None
     settings: Settings
     task: TaskInfo | None = None
     reference: Reference | None = None

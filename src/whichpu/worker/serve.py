@@ -11,8 +11,9 @@ from typing import IO, Any, Callable, Dict, List, Optional
 
 import numpy
 
-from . import conditions, endure, machine, measure, parts, scenarios, wire
+from . import conditions, endure, machine, measure, meters, parts, scenarios, wire
 from .backends import BACKENDS, Arrays, Refused, Session, load, load_native
+from .meters.sampler import Sampler
 
 OUT_OF_MEMORY = ("bad_alloc", "bad allocation", "Failed to allocate memory")
 """How C++ runtimes say it."""
@@ -73,6 +74,7 @@ class Worker:
         self.call: Optional[Callable[[], Any]] = None
         self.job: Optional[wire.Open] = None
         self.streams: Optional[scenarios.Streams] = None
+        self.sampler: Optional[Sampler] = None
         self.handlers: Dict[type, Callable[[Any], Any]] = {
             wire.Describe: describe,
             wire.Open: self.open,
@@ -84,6 +86,9 @@ class Worker:
             wire.Parts: self.parts,
             wire.LookNow: conditions.look,
             wire.LoadTest: self.load_test,
+            wire.FindMeters: self.find_meters,
+            wire.StartMeters: lambda request: self._sampler().start(request),
+            wire.StopMeters: lambda request: self._sampler().stop(),
             wire.Close: self.close,
         }
 
@@ -167,6 +172,15 @@ class Worker:
             self.streams = scenarios.Streams(scenarios.opener(job, inputs), request.streams, request.batch)
         return scenarios.run(request, self.streams)
 
+    def find_meters(self, request: wire.FindMeters) -> wire.FoundMeters:
+        around = meters.Around(request.root)
+        found = meters.find(around, request.only)
+        channels = [one for one in found if isinstance(one, meters.Channel)]
+        self.sampler = Sampler(channels, around)
+        return wire.FoundMeters(
+            [one.facts for one in channels], [one for one in found if isinstance(one, wire.Missing)]
+        )
+
     def close(self, request: wire.Close) -> wire.Closed:
         if self.streams is not None:
             self.streams.close()
@@ -175,6 +189,11 @@ class Worker:
             self.session.close()
         self.session = self.call = None
         return wire.Closed()
+
+    def _sampler(self) -> Sampler:
+        if self.sampler is None:
+            raise wire.WireError("no meters were looked for")
+        return self.sampler
 
     def _open(self) -> Session:
         if self.session is None:

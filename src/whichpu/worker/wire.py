@@ -173,6 +173,28 @@ class LoadTest:
 
 
 @dataclass
+class FindMeters:
+    """Which sensors are here? ``root`` is where /sys and /proc are looked for; ``only`` names meters (none: all)."""
+
+    root: str = "/"
+    only: List[str] = field(default_factory=list)
+
+
+@dataclass
+class StartMeters:
+    """Begin to read the sensors that were found, until :class:`StopMeters`. ``channels`` are numbers in the list of
+    :class:`FoundMeters` (none: all); ``pids`` are the processes that channels of scope ``process`` are about."""
+
+    pids: List[int] = field(default_factory=list)
+    channels: List[int] = field(default_factory=list)
+
+
+@dataclass
+class StopMeters:
+    """End the window and tell what was read."""
+
+
+@dataclass
 class Close:
     """Release the model."""
 
@@ -188,6 +210,9 @@ REQUESTS: Dict[str, Type[Any]] = {
     "parts": Parts,
     "look": LookNow,
     "load-test": LoadTest,
+    "find-meters": FindMeters,
+    "start-meters": StartMeters,
+    "stop-meters": StopMeters,
     "close": Close,
 }
 
@@ -475,6 +500,85 @@ class LoadTested:
     over_bound: Optional[int]
     loadgen: str
     settings: Dict[str, str]
+
+
+@dataclass
+class Channel:
+    """One quantity that a sensor tells.
+
+    ``meter`` is the file in ``worker/meters``, ``name`` the sensor's own name for what it reads, ``sensor`` the path or
+    the call that is read. ``quantity`` is energy, power, temperature, utilisation, memory, clock or cpu-time, and
+    ``unit`` that of the whole numbers read. ``scope`` is what is covered (``SCOPES`` in ``worker/meters``), in words
+    in ``covers``. A ``counter`` only rises, from 0 again after ``wraps_at``. ``period_ns`` is how often the sensor has
+    news, as its maker says (``None``: unknown); ``averages_ns`` over how long each value is a mean. ``part_of`` names
+    the channel of the same meter that holds this one; channels with one ``sums_to`` add up to a total of that name.
+    """
+
+    meter: str
+    name: str
+    quantity: str
+    unit: str
+    scope: str
+    sensor: str
+    covers: str = ""
+    counter: bool = False
+    wraps_at: Optional[int] = None
+    period_ns: Optional[int] = None
+    averages_ns: int = 0
+    part_of: Optional[str] = None
+    sums_to: Optional[str] = None
+
+
+@dataclass
+class Missing:
+    """What a meter can't tell. ``kind`` is ``not-present``, ``not-permitted``, ``not-for-this-process``, ``too-slow``
+    or ``broken``; ``quantity`` may be ``all``. ``remedy`` is the command that would change it."""
+
+    meter: str
+    quantity: str
+    kind: str
+    says: str
+    remedy: Optional[str] = None
+
+
+@dataclass
+class FoundMeters:
+    """The sensors of a machine, and what is missing."""
+
+    channels: List[Channel]
+    missing: List[Missing]
+
+
+@dataclass
+class MetersStarted:
+    """The sensors are being read."""
+
+
+@dataclass
+class Trace:
+    """What one channel said in one window, in order: times (CLOCK_MONOTONIC) and values in the channel's unit.
+
+    ``trouble`` says why it was read no more.
+    """
+
+    channel: int
+    at_ns: List[int]
+    values: List[int]
+    trouble: Optional[str] = None
+
+
+@dataclass
+class Sampled:
+    """All readings of one window; reading them took ``busy_ns`` in ``sweeps`` goes.
+
+    ``clock_ns`` and ``utc_ns`` are CLOCK_MONOTONIC and the time of day, taken together at its end.
+    """
+
+    traces: List[Trace]
+    sweeps: int
+    busy_ns: int
+    clock_ns: int = 0
+    utc_ns: int = 0
 
 
 @dataclass
