@@ -30,8 +30,8 @@ class EnergyFigures(msgspec.Struct, kw_only=True):
     idle windows before and after each window); ``power_w`` is gross. ``idle_w`` is the mean over idle windows,
     ``idle_least_w`` to ``idle_most_w`` their spread. ``per_joule`` is power efficiency: inferences per joule, gross.
     ``inverse_edp`` is throughput over energy per inference in 1/(s J), the inverse energy-delay product. ``*_low`` to
-    ``*_high`` are intervals over rounds. ``period_ns`` is the time between news of the sensor as its maker tells it, ``seen_ns`` as
-    seen. What is ``None`` has its reason in ``missing``, under the field's name.
+    ``*_high`` are intervals over rounds. ``period_ns`` is the time between news of the sensor as its maker tells it,
+    ``seen_ns`` as seen. What is ``None`` has its reason in ``missing``, under the field's name.
     """
 
     source: str
