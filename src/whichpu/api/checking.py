@@ -72,6 +72,7 @@ def check(
         return Checked(_stored(path, stored, olds, settings))
     source = stored or (olds[-1][1] if olds else None)
     measuring |= {"against": against, "against_python": against_python}
+    measuring.setdefault("meters", "off")  # no limit is on watts, and windows take time
     measuring["threads"] = threads or (source.settings.threads if source else 1)
     measuring["cpus"] = cpus if cpus is not None else (source.settings.cpus if source else None)
     targets = on or (regression.targets(source) if source else "all")

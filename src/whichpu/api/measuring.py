@@ -92,6 +92,9 @@ def measure(
     against_python: str | None = None,
     loop: str = "auto",
     sustained_s: float | None = None,
+    meters: str = "auto",
+    meter_window_s: float | None = None,
+    power_limit_w: float | None = None,
     watch: Watch | None = None,
 ) -> Measurement:
     """Measure one model on every target of ``on`` (``all``: every runtime within reach).
@@ -107,6 +110,9 @@ def measure(
     ``loop`` is ``native`` (what a C++ application sees; the Python loop where a runtime can't), ``python``, or
     ``auto``: native when every contender can. With ``sustained_s``, after the rounds each contender runs alone and
     without a pause for so many seconds (:attr:`Measurement.sustained`).
+    ``meters``: sensors are read in windows of ``meter_window_s`` (default: what the slowest sensor needs) after the
+    latency blocks where one tells power (``auto``), in any case (``windows``), or not at all (``off``).
+    ``power_limit_w``: the time above it is counted.
     Raises :class:`whichpu.UserError` for the user's mistakes; a contender's trouble is a row.
     """
     from whichpu.campaign import plan as planning
@@ -136,6 +142,9 @@ def measure(
         against_python=against_python,
         loop=loop,
         sustained_s=sustained_s,
+        meters=meters,
+        meter_window_s=meter_window_s,
+        power_limit_w=power_limit_w,
     )
     network = artefact.load(Path(model), [Path(form) for form in forms], shapes, siblings)
     old = artefact.load(Path(against), [], shapes, siblings) if against is not None else None

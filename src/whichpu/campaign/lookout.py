@@ -38,7 +38,7 @@ class Lookout:
         self.last: wire.Look | None = None
         self.link: Link | None = None
         try:
-            self.link = local.start(cpus=_others(self.measured), timeout_s=PATIENCE_S * 4, where="the watcher")
+            self.link = local.start(cpus=local.others(self.measured), timeout_s=PATIENCE_S * 4, where="the watcher")
             self.link.freeze()
         except WorkerTrouble as trouble:
             self._failed(trouble)
@@ -80,7 +80,7 @@ class Lookout:
     def _now(self, pids: Sequence[int]) -> wire.Look | None:
         if self.link is None:
             return None
-        ours = [*pids] if _others(self.measured) else [*pids, os.getpid(), self.link.pid]
+        ours = [*pids] if local.others(self.measured) else [*pids, os.getpid(), self.link.pid]
         request = wire.LookNow(cpus=self.measured, pids=ours, root=self.root, commands=self.last is None)
         try:
             self.link.thaw()
@@ -181,10 +181,3 @@ def _unseen(now: wire.Look) -> list[str]:
         "pressure": now.pressure_s is None,
     }
     return [what for what, is_absent in absent.items() if is_absent]
-
-
-def _others(measured: Sequence[int]) -> list[int]:
-    """CPUs that are not measured; none when the measured ones are not pinned, or are all there are."""
-    if not measured or not hasattr(os, "sched_getaffinity"):
-        return []
-    return sorted(os.sched_getaffinity(0) - set(measured))

@@ -16,7 +16,18 @@ from whichpu.errors import ConversionError, UserError
 from whichpu.models import convert, inputs
 from whichpu.models.artefact import SUFFIXES, Model, beside_each_other, concrete, sha256_of
 from whichpu.models.inputs import Samples
-from whichpu.results.schema import Campaign, Doubt, Form, Loop, LoopAsked, ModelInfo, Result, Settings
+from whichpu.results.schema import (
+    Campaign,
+    Doubt,
+    Form,
+    Loop,
+    LoopAsked,
+    Metered,
+    MetersAsked,
+    ModelInfo,
+    Result,
+    Settings,
+)
 from whichpu.targets import bundle, local
 from whichpu.targets.link import Link, WorkerTrouble
 from whichpu.targets.target import ALL, Target, interpreter, parse
@@ -30,6 +41,8 @@ BASELINE = " (baseline)"
 
 
 LOOPS: dict[str, LoopAsked] = {"auto": "auto", "native": "native", "python": "python"}
+
+METERS: dict[str, MetersAsked] = {"auto": "auto", "windows": "windows", "off": "off"}
 
 AGAIN = ("hung", "crashed", "out-of-memory")
 """Statuses that another try may mend; a resumed campaign gives it."""
@@ -87,6 +100,10 @@ class Wishes(msgspec.Struct, kw_only=True, frozen=True):
     against_python: str | None = None
     sustained_s: float | None = None
     """How long each contender runs without a pause after the rounds; ``None``: not at all."""
+    meters: str = "auto"
+    """When sensors are read in windows of their own: ``auto``, ``windows`` or ``off``."""
+    meter_window_s: float | None = None
+    power_limit_w: float | None = None
     loop: str = "auto"
     """``native`` where a contender can, ``python`` for all, or ``auto``: native when every contender can."""
 
@@ -114,6 +131,7 @@ def make(model: Model, wishes: Wishes, watch: Watch, against: Model | None = Non
             model=_info(model, specs),
             other_models=[_info(against, specs)] if against is not None and not _same(against, model) else [],
             machine=hello.machine,
+            metered=_metered(wishes),
             settings=settings,
             task=task.info if task else None,
             results=results,
@@ -158,6 +176,7 @@ def resume(plan: Plan, before: Campaign, wishes: Wishes) -> None:
     _refuse_absent(before.settings.cpus, now.machine)
     now.created, now.reference, now.results = before.created, before.reference, before.results
     now.watched, now.application = before.watched, before.application
+    now.metered = before.metered or now.metered
     now.settings = msgspec.structs.replace(now.settings, seed=before.settings.seed, cpus=before.settings.cpus)
     if plan.random:
         plan.samples = inputs.random(now.model.inputs, before.settings.seed)
@@ -587,6 +606,12 @@ def _settings(wishes: Wishes, cpus: list[int]) -> Settings:
         data=_data_name(wishes.data) if wishes.data is not None else "random, seeded",
         sustained_s=wishes.sustained_s,
     )
+
+
+def _metered(wishes: Wishes) -> Metered:
+    if wishes.meters not in METERS:
+        raise UserError(f"meters can't be {wishes.meters!r}", f"there are: {', '.join(METERS)}")
+    return Metered(asked=METERS[wishes.meters], window_s=wishes.meter_window_s, limit_w=wishes.power_limit_w)
 
 
 def _asked_loop(loop: str) -> LoopAsked:

@@ -14,6 +14,7 @@ import psutil
 from whichpu.campaign import parts
 from whichpu.campaign.check import Check
 from whichpu.campaign.lookout import Lookout
+from whichpu.campaign.metering import Meters
 from whichpu.campaign.plan import Contender, Plan
 from whichpu.campaign.watch import Watch
 from whichpu.results.column import pack
@@ -46,8 +47,8 @@ class Seat:
         self.trouble: WorkerTrouble | None = None
 
     @contextmanager
-    def attempt(self) -> Iterator[Link | None]:
-        """Time a step on the contender's account; trouble ends its round, not the others'."""
+    def attempt(self, counts: bool = True) -> Iterator[Link | None]:
+        """Time a step on the contender's account, if it counts; trouble ends its round, not the others'."""
         began = time.monotonic()
         try:
             yield self.link
@@ -56,7 +57,7 @@ class Seat:
             self.reading.trouble = str(trouble)
             self.leave()
         finally:
-            self.reading.spent_s += time.monotonic() - began
+            self.reading.spent_s += time.monotonic() - began if counts else 0.0
 
     def leave(self) -> None:
         """End the worker."""
@@ -72,7 +73,13 @@ class Seat:
 
 
 def run_round(
-    plan: Plan, active: Sequence[Contender], number: int, check: Check, watch: Watch, lookout: Lookout
+    plan: Plan,
+    active: Sequence[Contender],
+    number: int,
+    check: Check,
+    watch: Watch,
+    lookout: Lookout,
+    meters: Meters,
 ) -> list[Seat]:
     """Run one round; the seats come back with their readings. A later Ctrl-C ends every worker."""
     random = np.random.default_rng([plan.campaign.settings.seed, number])
@@ -86,7 +93,7 @@ def run_round(
         check.save_inputs(inputs)
         for sitting in sittings:
             sat = [Seat(contender, number) for contender in sitting]
-            seats += _sit(plan, sat, inputs, random, check, watch, lookout)
+            seats += _sit(plan, sat, inputs, random, check, watch, lookout, meters)
     return seats
 
 
@@ -98,6 +105,7 @@ def _sit(
     check: Check,
     watch: Watch,
     lookout: Lookout,
+    meters: Meters,
 ) -> list[Seat]:
     settings = plan.campaign.settings
     try:
@@ -105,6 +113,7 @@ def _sit(
             watch.step(seat.reading.round, seat.name, "loads", 0.5 * index / len(seats))
             _prepare(seat, plan, inputs, check)
         _measure(seats, settings, random, watch, lookout)
+        _meter(seats, random, watch, meters)
         for seat in seats:
             if _first_whole(seat):
                 _look_inside(seat, inputs, check, watch, settings)
@@ -227,6 +236,23 @@ def _block(seat: Seat, position: int, turn: int, settings: Settings) -> None:
             switches_involuntary=read.switches_involuntary,
         )
     )
+
+
+def _meter(seats: list[Seat], random: np.random.Generator, watch: Watch, meters: Meters) -> None:
+    """After all latency blocks: idle, a contender's window, idle, the next contender's, idle; in random order."""
+    waiting = [seat for seat in seats if seat.link is not None and not meters.had_enough(seat.name)]
+    if not meters.wanted or not waiting:
+        return
+    number = seats[0].reading.round
+    watch.step(number, "nothing", "is metered idle", 1.0)
+    meters.idle(number)
+    for index in random.permutation(len(waiting)):
+        seat, bare_first = waiting[index], bool(random.random() < 0.5)
+        watch.step(number, seat.name, "is metered", 1.0)
+        with seat.attempt(counts=False) as link:
+            if link is not None:
+                meters.run(link, seat.name, number, seat.latency_ns, bare_first)
+        meters.idle(number)
 
 
 def _first_whole(seat: Seat) -> bool:

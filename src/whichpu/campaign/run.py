@@ -10,6 +10,7 @@ import numpy as np
 from whichpu.campaign import application, stop
 from whichpu.campaign.check import Check
 from whichpu.campaign.lookout import Lookout
+from whichpu.campaign.metering import Meters
 from whichpu.campaign.plan import Contender, Plan
 from whichpu.campaign.rounds import Seat, run_round
 from whichpu.campaign.sustained import run_sustained
@@ -31,15 +32,15 @@ def run(plan: Plan, path: Path | None, watch: Watch) -> Campaign:
     check = Check(plan)
     if plan.task is not None and campaign.application is None:
         campaign.application = application.timed(plan.task)
-    with Lookout(campaign, plan.root) as lookout:
+    with Lookout(campaign, plan.root) as lookout, Meters(campaign, plan.root) as meters:
         while active := _active(plan):
             number = 1 + max((reading.round for result in campaign.results for reading in result.readings), default=-1)
-            for seat in run_round(plan, active, number, check, watch, lookout):
+            for seat in run_round(plan, active, number, check, watch, lookout, meters):
                 _enter(seat, plan)
             if path is not None:
                 store.save(campaign, path)
             watch.round_done(campaign, len(_active(plan)))
-        run_sustained(plan, check, watch, lookout, lambda: None if path is None else store.save(campaign, path))
+        run_sustained(plan, check, watch, lookout, meters, lambda: None if path is None else store.save(campaign, path))
     campaign.finished = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     if path is not None:
         store.save(campaign, path)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
 from whichpu.campaign.check import Check
 from whichpu.campaign.lookout import Lookout
+from whichpu.campaign.metering import SUSTAINED_READINGS, Meters
 from whichpu.campaign.plan import Contender, Plan
 from whichpu.campaign.rounds import job_of
 from whichpu.campaign.watch import Watch
@@ -65,7 +67,9 @@ class Run:
         return told
 
 
-def run_sustained(plan: Plan, check: Check, watch: Watch, lookout: Lookout, save: Callable[[], None]) -> None:
+def run_sustained(
+    plan: Plan, check: Check, watch: Watch, lookout: Lookout, meters: Meters, save: Callable[[], None]
+) -> None:
     """Run all contenders that have figures and no sustained run yet, in seeded order; ``save`` after each.
 
     A worker's trouble ends its own run and is told there. On Ctrl-C the run under way keeps its windows, is saved, and
@@ -83,7 +87,7 @@ def run_sustained(plan: Plan, check: Check, watch: Watch, lookout: Lookout, save
         for position, index in enumerate(random.permutation(len(waiting)), before):
             contender, run = waiting[index], Run(position, asked_s)
             try:
-                _endure(plan, contender, run, inputs, watch, lookout)
+                _endure(plan, contender, run, inputs, watch, lookout, meters)
             except WorkerTrouble as trouble:
                 run.told.trouble, run.told.remedy = str(trouble), trouble.remedy
             except KeyboardInterrupt:
@@ -102,7 +106,9 @@ def _wanted(contender: Contender) -> bool:
     return result.status == "measured" and result.sustained is None and (contender.named or not result.yardstick)
 
 
-def _endure(plan: Plan, contender: Contender, run: Run, inputs: Path, watch: Watch, lookout: Lookout) -> None:
+def _endure(
+    plan: Plan, contender: Contender, run: Run, inputs: Path, watch: Watch, lookout: Lookout, meters: Meters
+) -> None:
     """Load, run the first inference, then window after window. Raises :class:`WorkerTrouble`."""
     settings, name = plan.campaign.settings, contender.result.name
     watch.endures(name, 0.0, run.told.asked_s)
@@ -124,7 +130,24 @@ def _endure(plan: Plan, contender: Contender, run: Run, inputs: Path, watch: Wat
                 looks += lookout.aside(run.told.position, len(looks), [link.pid])
 
         pause()
-        _windows(link, run, settings.timeout_s, pause)
+        with _metered(meters, run, link.pid, name):
+            _windows(link, run, settings.timeout_s, pause)
+
+
+@contextmanager
+def _metered(meters: Meters, run: Run, pid: int, name: str) -> Iterator[None]:
+    """Read the sensors meanwhile, at a slow pace, where they are wanted; what was read stays, however the run ends."""
+    if not meters.wanted:
+        yield
+        return
+    sampled = wire.Sampled([], 0, 0)
+    try:
+        with meters.reading([pid], least_ns=round(1e9 * run.told.asked_s / SUSTAINED_READINGS)) as sampled:
+            yield
+    finally:
+        if run.windows:
+            span_ns = round(1e9 * run.passed_s)
+            run.told.metered = meters.sustained(sampled, name, run.told.position, run.windows[0].began_ns, span_ns)
 
 
 def _windows(link: Link, run: Run, timeout_s: float, tell: Callable[[], None]) -> None:

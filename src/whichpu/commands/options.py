@@ -28,6 +28,11 @@ def time(help: str) -> Any:
     return typer.Option(metavar="TIME", help=help)
 
 
+def power(help: str) -> Any:
+    """An option read by :func:`watts`."""
+    return typer.Option(metavar="POWER", help=help)
+
+
 def percentage(help: str) -> Any:
     """An option read by :func:`share`."""
     return typer.Option(metavar="PERCENT", help=help)
@@ -82,6 +87,14 @@ def seconds(text: str) -> float:
     if not found or float(found[1]) <= 0:
         raise UserError(f"{text!r} is not a time", "write it as 60s, 2m or 1h")
     return float(found[1]) * UNITS_S[found[2] or ""]
+
+
+def watts(text: str) -> float:
+    """``15W``, ``800mW`` or plain watts."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(mW|W)?", text.strip())
+    if not found or float(found[1]) <= 0:
+        raise UserError(f"{text!r} is not a power", "write it as 15W or 800mW")
+    return float(found[1]) * (1e-3 if found[2] == "mW" else 1.0)
 
 
 def share(text: str) -> float:

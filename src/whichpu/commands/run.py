@@ -44,6 +44,17 @@ def run(
     sustained: Annotated[
         str | None, options.time("After the rounds, run each contender alone and without a pause for TIME.")
     ] = None,
+    meters: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|windows|off",
+            help="Read sensors in windows of their own: where one tells power (auto), or for another's log too.",
+        ),
+    ] = "auto",
+    meter_window: Annotated[
+        str | None, options.time("Length of such a window (default: what the slowest sensor needs).")
+    ] = None,
+    power_limit: Annotated[str | None, options.power("Count the time that a contender takes more: 15W.")] = None,
     timeout: options.Timeout = "120s",
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the campaign in --output.")] = False,
     overwrite: options.Overwrite = False,
@@ -78,6 +89,9 @@ def run(
             loop=loop,
             seed=seed,
             sustained_s=options.given(options.seconds, sustained),
+            meters=meters,
+            meter_window_s=options.given(options.seconds, meter_window),
+            power_limit_w=options.given(options.watts, power_limit),
             timeout_s=options.seconds(timeout),
             watch=watch,
         )

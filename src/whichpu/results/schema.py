@@ -19,6 +19,7 @@ VERSION: Literal["whichpu.campaign/1"] = "whichpu.campaign/1"
 Status = Literal["pending", "measured", "refused", "crashed", "hung", "out-of-memory", "bad-output", "not-here", "bug"]
 Loop = Literal["python", "native"]
 LoopAsked = Literal["auto", "native", "python"]
+MetersAsked = Literal["auto", "windows", "off"]
 Nanoseconds = Annotated[int, Meta(ge=0)]
 
 
@@ -189,7 +190,8 @@ class Sustained(msgspec.Struct, kw_only=True):
     window after the other in ``latencies_ns``. ``first_ns`` is the first inference, which is in no window.
     ``position`` is the contender's place among the sustained runs, in the order they ran. ``trouble`` says why a run
     ended before its time; what it had read is here. ``looks`` at the machine came between windows; their ``round`` is
-    the position, and their first ``turn`` is 0.
+    the position, and their first ``turn`` is 0. ``metered`` is the whole run as one window of the meters, which were
+    read at a slow pace meanwhile.
     """
 
     asked_s: float
@@ -208,6 +210,7 @@ class Sustained(msgspec.Struct, kw_only=True):
     kept: Column | None = None
     latencies_ns: Column | None = None
     looks: list[Look] = []
+    metered: MeterWindow | None = None
     trouble: str | None = None
     remedy: str | None = None
 
@@ -383,9 +386,12 @@ class Joined(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
 
 
 class Metered(msgspec.Struct, kw_only=True):
-    """Sensors, what is missing and why, and the windows in which they were read. ``window_s`` is how long a window
-    lasts; ``limit_w`` a power that the user named, above which time is counted. ``trouble`` ended the metering."""
+    """Sensors, what is missing and why, and the windows in which they were read. ``asked`` is ``auto`` (windows where a
+    sensor tells power, or what an accelerator does), ``windows`` (in any case, for another program's log) or ``off``.
+    ``window_s`` is how long a window lasts; ``limit_w`` a power that the user named, above which time is counted.
+    ``trouble`` ended the metering."""
 
+    asked: MetersAsked = "auto"
     window_s: float | None = None
     limit_w: float | None = None
     channels: list[Channel] = []

@@ -48,3 +48,10 @@ def start(
         stderr.close()
         raise WorkerTrouble("refused", f"{python or sys.executable} does not start: {problem}") from problem
     return Link(process, stderr, where, timeout_s)
+
+
+def others(measured: Sequence[int]) -> list[int]:
+    """CPUs that are not measured; none when the measured ones are not pinned, or are all there are."""
+    if not measured or not hasattr(os, "sched_getaffinity"):
+        return []
+    return sorted(os.sched_getaffinity(0) - set(measured))

@@ -183,10 +183,14 @@ class FindMeters:
 @dataclass
 class StartMeters:
     """Begin to read the sensors that were found, until :class:`StopMeters`. ``channels`` are numbers in the list of
-    :class:`FoundMeters` (none: all); ``pids`` are the processes that channels of scope ``process`` are about."""
+    :class:`FoundMeters` (none: all); ``pids`` are the processes that channels of scope ``process`` are about.
+
+    No channel is read more often than every ``least_ns``.
+    """
 
     pids: List[int] = field(default_factory=list)
     channels: List[int] = field(default_factory=list)
+    least_ns: int = 0
 
 
 @dataclass

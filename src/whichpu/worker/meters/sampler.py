@@ -44,7 +44,7 @@ class Sampler:
         """Begin a window: each channel is read once at once, and then at its own rate."""
         self.stop()
         self.around.pids = list(request.pids)
-        self.begin(request.channels)
+        self.begin(request.channels, request.least_ns)
         self.done.clear()
         self.thread = threading.Thread(target=self.run, daemon=True)
         self.thread.start()
@@ -61,11 +61,11 @@ class Sampler:
         sampled, self.sampled = self.sampled, wire.Sampled([], 0, 0)
         return sampled
 
-    def begin(self, wanted: List[int]) -> None:
+    def begin(self, wanted: List[int], least_ns: int = 0) -> None:
         """Start sensors and read each once."""
         self.numbers = [number for number in range(len(self.channels)) if not wanted or number in wanted]
         self.sampled = wire.Sampled([wire.Trace(number, [], []) for number in self.numbers], 0, 0)
-        self.every_ns = [every_ns(self.channels[number].facts) for number in self.numbers]
+        self.every_ns = [max(least_ns, every_ns(self.channels[number].facts)) for number in self.numbers]
         for index, number in enumerate(self.numbers):
             self._guarded(index, self.channels[number].begin)
         began_ns = self.now()

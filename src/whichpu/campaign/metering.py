@@ -1,0 +1,233 @@
+"""Meters read in windows of their own, after the latency blocks, by a worker that measures nothing itself."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TypeVar
+
+from whichpu.results.column import pack
+from whichpu.results.schema import Campaign, Metered, MeterWindow, Trace
+from whichpu.targets import local
+from whichpu.targets.link import Link, WorkerTrouble
+from whichpu.worker import wire
+
+Answer = TypeVar("Answer")
+
+ROUNDS = 5
+"""Windows that each contender gets, one a round: as many as there are rounds at least."""
+
+PERIODS = 25
+"""A window holds so many of the slowest sensor's periods: 20 are needed, and some readings come late."""
+
+SHORTEST_S, LONGEST_S = 1.0, 10.0
+"""Bounds of a window that the user gave no length; a sensor for which that is too short says so."""
+
+SUSTAINED_READINGS = 5_000
+"""Of each channel in a sustained run, at most."""
+
+BARE_S, OPENING_S = 0.3, 0.05
+"""A window without meters, for what they cost; and what runs unread before each, so that both find warm caches."""
+
+NONE = -1
+"""The number of no channel."""
+
+PATIENCE_S = 20.0
+"""Finding sensors may load a vendor's library."""
+
+
+class Meters:
+    """The sensors of this machine. Outside of windows their process is frozen, as all others are.
+
+    Their troubles are missing figures, no more. It stays off the measured CPUs where there are others.
+    """
+
+    def __init__(self, campaign: Campaign, root: str = "/") -> None:
+        self.metered = campaign.metered = campaign.metered or Metered()
+        self.timeout_s = campaign.settings.timeout_s
+        self.root = root
+        self.channels: list[wire.Channel] = []
+        self.stored: list[int] = []
+        self.link: Link | None = None
+        if self.metered.asked == "off":
+            return
+        try:
+            others = local.others(campaign.settings.cpus)
+            self.link = local.start(cpus=others, timeout_s=PATIENCE_S, where="the meters")
+            found = self.link.ask(wire.FindMeters(root), wire.FoundMeters)
+            self.link.freeze()
+            self._enter(found)
+        except WorkerTrouble as trouble:
+            self._failed(trouble)
+
+    @property
+    def wanted(self) -> bool:
+        """Are there windows to be run? ``auto``: where a sensor tells power, or what an accelerator does."""
+        if self.link is None and self.metered.asked != "windows":
+            return False
+        return self.metered.asked == "windows" or any(
+            channel.quantity in ("energy", "power") or channel.scope in ("gpu", "npu") for channel in self.channels
+        )
+
+    def numbers(self, quantity: str, scope: str | None = None) -> list[int]:
+        """Numbers of the channels that tell a quantity, for :meth:`reading`."""
+        return [
+            number
+            for number, channel in enumerate(self.channels)
+            if channel.quantity == quantity and scope in (None, channel.scope)
+        ]
+
+    @contextmanager
+    def reading(self, pids: Sequence[int], channels: Sequence[int] = (), least_ns: int = 0) -> Iterator[wire.Sampled]:
+        """Read channels (none named: all) meanwhile; what was read is in the object given, afterwards."""
+        sampled = wire.Sampled([], 0, 0)
+        self._ask(wire.StartMeters(list(pids), list(channels), least_ns), wire.MetersStarted, thaw=True)
+        try:
+            yield sampled
+        finally:
+            told = self._ask(wire.StopMeters(), wire.Sampled, freeze=True)
+            if told is not None:
+                vars(sampled).update(vars(told))
+
+    def idle(self, round_number: int) -> None:
+        """A window in which nothing runs; the host sleeps."""
+        if not self.wanted:
+            return
+        machine_wide = [number for number, channel in enumerate(self.channels) if channel.scope != "process"]
+        with self.reading([], machine_wide or [NONE]) as sampled:
+            began_ns = time.perf_counter_ns()
+            time.sleep(self.window_s)
+            wall_ns = time.perf_counter_ns() - began_ns
+        self._keep(
+            MeterWindow(round=round_number, position=self._position, began_ns=began_ns, wall_ns=wall_ns), sampled
+        )
+
+    def run(self, link: Link, name: str, round_number: int, slowest_ns: float, bare_first: bool) -> None:
+        """A window in which a contender runs back to back, and a short one without meters before or after it.
+
+        Raises :class:`WorkerTrouble` of the contender.
+        """
+        slack_s = self.timeout_s + 3 * slowest_ns / 1e9
+
+        def endure(seconds: float) -> wire.Window:
+            return link.ask(wire.Endure(round(1e9 * seconds), kept=0), wire.Window, slack_s + seconds)
+
+        link.thaw()
+        endure(OPENING_S)
+        bare = endure(BARE_S) if bare_first else None
+        with self.reading([link.pid]) as sampled:
+            ran = endure(self.window_s)
+        bare = bare or endure(BARE_S)
+        link.freeze()
+        window = MeterWindow(
+            round=round_number,
+            position=self._position,
+            contender=name,
+            began_ns=ran.began_ns,
+            wall_ns=ran.wall_ns,
+            count=ran.count,
+            median_ns=ran.median_ns,
+            bare_ns=bare.median_ns if self.link is not None else None,
+        )
+        self._keep(window, sampled)
+
+    def sustained(self, sampled: wire.Sampled, name: str, position: int, began_ns: int, wall_ns: int) -> MeterWindow:
+        """What was read in a sustained run, as one window."""
+        window = MeterWindow(round=position, position=position, contender=name, began_ns=began_ns, wall_ns=wall_ns)
+        return self._filled(window, sampled)
+
+    def had_enough(self, name: str) -> bool:
+        """Has a contender had its windows?"""
+        return sum(window.contender == name for window in self.metered.windows) >= ROUNDS
+
+    @property
+    def window_s(self) -> float:
+        """How long a window lasts."""
+        assert self.metered.window_s is not None
+        return self.metered.window_s
+
+    def close(self) -> None:
+        """End the process that reads."""
+        if self.link is not None:
+            self.link.close()
+            self.link = None
+
+    def __enter__(self) -> Meters:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # ------------------------------------------------------------ parts
+
+    @property
+    def _position(self) -> int:
+        return len(self.metered.windows)
+
+    def _enter(self, found: wire.FoundMeters) -> None:
+        """The channels found, beside those of an earlier part of this campaign."""
+        metered = self.metered
+        metered.channels += [channel for channel in found.channels if channel not in metered.channels]
+        metered.missing, metered.trouble = found.missing, None
+        self.channels = found.channels
+        self.stored = [metered.channels.index(channel) for channel in found.channels]
+        if metered.window_s is None:
+            metered.window_s = window_s(found.channels)
+
+    def _ask(self, request: object, answer: type[Answer], thaw: bool = False, freeze: bool = False) -> Answer | None:
+        if self.link is None:
+            return None
+        try:
+            if thaw:
+                self.link.thaw()
+            told = self.link.ask(request, answer, PATIENCE_S)
+            if freeze:
+                self.link.freeze()
+            return told
+        except WorkerTrouble as trouble:
+            self._failed(trouble)
+            return None
+
+    def _keep(self, window: MeterWindow, sampled: wire.Sampled) -> None:
+        self.metered.windows.append(self._filled(window, sampled))
+
+    def _filled(self, window: MeterWindow, sampled: wire.Sampled) -> MeterWindow:
+        """A window with what was read in it."""
+        if sampled.clock_ns:
+            window.utc_ns = sampled.utc_ns - (sampled.clock_ns - window.began_ns)
+        else:
+            window.utc_ns = time.time_ns() - (time.perf_counter_ns() - window.began_ns)
+        window.from_ns = min([trace.at_ns[0] for trace in sampled.traces if trace.at_ns], default=window.began_ns)
+        window.sweeps, window.busy_ns = sampled.sweeps, sampled.busy_ns
+        window.traces = [packed(trace, self.stored[trace.channel], window.from_ns) for trace in sampled.traces]
+        return window
+
+    def _failed(self, trouble: WorkerTrouble) -> None:
+        self.metered.trouble = f"the meters stopped: {str(trouble).strip().splitlines()[0]}"
+        if self.metered.window_s is None:
+            self.metered.window_s = SHORTEST_S
+        self.close()
+
+
+def packed(trace: wire.Trace, channel: int, from_ns: int) -> Trace:
+    """A trace as it is stored: columns hold no negative numbers."""
+    above = -min(0, *trace.values) if trace.values else 0
+    return Trace(
+        channel=channel,
+        at_ns=pack([at_ns - from_ns for at_ns in trace.at_ns]),
+        values=pack([value + above for value in trace.values]),
+        above=above,
+        trouble=trace.trouble,
+    )
+
+
+def window_s(channels: Sequence[wire.Channel]) -> float:
+    """How long a window must be for the slowest sensor of power, within bounds."""
+    needed = [
+        (PERIODS * (channel.period_ns or 0) + channel.averages_ns) / 1e9
+        for channel in channels
+        if channel.quantity in ("energy", "power")
+    ]
+    fitting = [seconds for seconds in needed if seconds <= LONGEST_S]
+    return max([SHORTEST_S, *fitting])
