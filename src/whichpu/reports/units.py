@@ -16,15 +16,40 @@ class Unit(NamedTuple):
 
 
 TIMES = (Unit("ns", 1.0), Unit("µs", 1e3), Unit("ms", 1e6), Unit("s", 1e9))
+ENERGIES = (Unit("nJ", 1e-9), Unit("µJ", 1e-6), Unit("mJ", 1e-3), Unit("J", 1.0))
+POWERS = (Unit("mW", 1e-3), Unit("W", 1.0))
+INVERSE_EDPS = tuple(
+    Unit(f"{name}/(s J)", size) for name, size in (("1", 1.0), ("1e3", 1e3), ("1e6", 1e6), ("1e9", 1e9))
+)
 
 
 def time_unit(values_ns: Iterable[float | None]) -> Unit:
     """The one unit for a column of times: the largest in which the smallest value is still at least 0.2."""
-    known = [value for value in values_ns if value]
+    return _largest(TIMES, values_ns) or TIMES[1]
+
+
+def energy_unit(values_j: Iterable[float | None]) -> Unit:
+    """The one unit for a column of energies."""
+    return _largest(ENERGIES, values_j) or ENERGIES[-1]
+
+
+def power_unit(values_w: Iterable[float | None]) -> Unit:
+    """The one unit for a column of powers."""
+    return _largest(POWERS, values_w) or POWERS[-1]
+
+
+def inverse_edp_unit(values: Iterable[float | None]) -> Unit:
+    """The one unit for a column of inverse energy-delay products."""
+    return _largest(INVERSE_EDPS, values) or INVERSE_EDPS[0]
+
+
+def _largest(ladder: Sequence[Unit], values: Iterable[float | None]) -> Unit | None:
+    """The largest unit in which the smallest value is still at least 0.2; ``None`` where nothing is known."""
+    known = [value for value in values if value]
     if not known:
-        return TIMES[1]
-    fitting = [unit for unit in TIMES if min(known) >= 0.2 * unit.size]
-    return fitting[-1] if fitting else TIMES[0]
+        return None
+    fitting = [unit for unit in ladder if min(known) >= 0.2 * unit.size]
+    return fitting[-1] if fitting else ladder[0]
 
 
 def digits(value: float | None, significant: int = 3) -> str:
@@ -37,9 +62,9 @@ def digits(value: float | None, significant: int = 3) -> str:
     return f"{value:,.{max(0, significant - 1 - exponent)}f}"
 
 
-def in_unit(value_ns: float | None, unit: Unit, significant: int = 3) -> str:
-    """A time in a column's unit, without its name."""
-    return digits(None if value_ns is None else value_ns / unit.size, significant)
+def in_unit(value: float | None, unit: Unit, significant: int = 3) -> str:
+    """A value in a column's unit, without its name."""
+    return digits(None if value is None else value / unit.size, significant)
 
 
 def time(value_ns: float | None, significant: int = 3) -> str:
@@ -48,6 +73,22 @@ def time(value_ns: float | None, significant: int = 3) -> str:
         return UNKNOWN
     unit = time_unit([abs(value_ns)])
     return f"{in_unit(value_ns, unit, significant)} {unit.name}"
+
+
+def energy(value_j: float | None, significant: int = 3) -> str:
+    """An energy on its own, with its unit."""
+    if value_j is None:
+        return UNKNOWN
+    unit = energy_unit([abs(value_j)])
+    return f"{in_unit(value_j, unit, significant)} {unit.name}"
+
+
+def power(value_w: float | None, significant: int = 3) -> str:
+    """A power on its own, with its unit."""
+    if value_w is None:
+        return UNKNOWN
+    unit = power_unit([abs(value_w)])
+    return f"{in_unit(value_w, unit, significant)} {unit.name}"
 
 
 def percent(value: float | None, significant: int = 2) -> str:
