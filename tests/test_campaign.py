@@ -137,7 +137,7 @@ def test_other_contenders_are_frozen_while_one_is_measured(monkeypatch):
     measure("a=null:cpu", "b=null:cpu", "c=null:cpu", rounds_most=1)
     assert seen
     for states in seen:
-        assert len(states) == 4  # the watcher too
+        assert len(states) == 5  # the watcher and the meters too
         assert {state for own, state in states if not own} == {"T"}
 
 

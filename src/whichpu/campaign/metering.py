@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
 
+from whichpu.errors import UserError
 from whichpu.results.column import pack
 from whichpu.results.schema import Campaign, Metered, MeterWindow, Trace
 from whichpu.targets import local
@@ -231,3 +232,15 @@ def window_s(channels: Sequence[wire.Channel]) -> float:
     ]
     fitting = [seconds for seconds in needed if seconds <= LONGEST_S]
     return max([SHORTEST_S, *fitting])
+
+
+def look(root: str = "/", seconds: float = 0.6) -> tuple[wire.FoundMeters, wire.Sampled]:
+    """The sensors of this machine, and what they say for a moment. Raises :class:`UserError`."""
+    try:
+        with local.start(timeout_s=PATIENCE_S, where="the meters") as link:
+            found = link.ask(wire.FindMeters(root), wire.FoundMeters)
+            link.ask(wire.StartMeters(pids=[link.pid]), wire.MetersStarted)
+            time.sleep(seconds)
+            return found, link.ask(wire.StopMeters(), wire.Sampled)
+    except WorkerTrouble as trouble:
+        raise UserError(f"the sensors can't be looked at: {trouble}", trouble.remedy or trouble.words or None) from None

@@ -243,7 +243,7 @@ def targets_within_reach(pythons: Sequence[str], timeout_s: float = 60.0) -> lis
     """
     interpreters = [None, *(interpreter(python) for python in pythons)]
     with _started(None, timeout_s) as link:
-        backends = link.hello.backends
+        backends, sensors = link.hello.backends, _sensors(link)
     pairs = [(backend, python) for python in interpreters for backend in backends]
     rows: dict[str, dict[str, object]] = {}
     for (_, python), description in describe_all(pairs, timeout_s).items():
@@ -255,7 +255,20 @@ def targets_within_reach(pythons: Sequence[str], timeout_s: float = 60.0) -> lis
             assert isinstance(notes, list)
             precisions += [entry.target.precision] if description.usable else []
             notes += [entry.note] if entry.note else []
+            row["meters"] = [f"{one.meter}:{one.name}" for one in sensors if _touches(one, target.device)]
     return list(rows.values())
+
+
+def _sensors(link: Link) -> list[wire.Channel]:
+    try:
+        return link.ask(wire.FindMeters(), wire.FoundMeters).channels
+    except WorkerTrouble:  # a vendor's library may crash; `whichpu meters` tells
+        return []
+
+
+def _touches(channel: wire.Channel, device: str) -> bool:
+    """Can a sensor see what runs on a device? One of another unit can't."""
+    return channel.scope not in (("gpu", "npu") if device == "cpu" else ("package", "cores"))
 
 
 def _row(target: Target, description: wire.Description) -> dict[str, object]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from whichpu.campaign import parts
+from whichpu.campaign import memory, parts
 from whichpu.campaign.check import Check
 from whichpu.campaign.lookout import Lookout
 from whichpu.campaign.metering import Meters
@@ -111,8 +111,9 @@ def _sit(
     try:
         for index, seat in enumerate(seats):
             watch.step(seat.reading.round, seat.name, "loads", 0.5 * index / len(seats))
-            _prepare(seat, plan, inputs, check)
+            _prepare(seat, plan, inputs, check, meters)
         _measure(seats, settings, random, watch, lookout)
+        _tell_memory(seats)
         _meter(seats, random, watch, meters)
         for seat in seats:
             if _first_whole(seat):
@@ -123,7 +124,7 @@ def _sit(
     return seats
 
 
-def _prepare(seat: Seat, plan: Plan, inputs: Path, check: Check) -> None:
+def _prepare(seat: Seat, plan: Plan, inputs: Path, check: Check, meters: Meters) -> None:
     """Start, load, first inference, warm up, freeze."""
     settings, result, target = plan.campaign.settings, seat.contender.result, seat.contender.target
     with seat.attempt():
@@ -133,21 +134,17 @@ def _prepare(seat: Seat, plan: Plan, inputs: Path, check: Check) -> None:
     with seat.attempt() as link:
         if link is None:
             return
-        opened = link.ask(job_of(seat.contender, plan), wire.Opened)
-        seat.reading.load_ns, seat.reading.import_ns = opened.load_ns, opened.import_ns
-        seat.reading.rss_bytes = opened.rss_bytes
-        tied = result.effective.get(TIES_ITSELF)
-        result.boundary = opened.boundary
-        result.precision, result.effective, result.versions = opened.precision, opened.effective, opened.versions
-        if opened.precision.ran == wire.AS_IN_THE_GRAPH and seat.contender.precision is not None:
-            evidence = f"{opened.precision.evidence}: {seat.contender.precision}"
-            result.precision = wire.Precision(seat.contender.precision, evidence)
+        tied, first_whole = result.effective.get(TIES_ITSELF), _first_whole(seat)
         outputs = inputs.with_name(f"first-{id(seat)}.npz")
-        seat.reading.first_ns = link.ask(wire.Bind(str(inputs), str(outputs)), wire.Bound).first_ns
+        with memory.watched(meters, link.pid, first_whole) as sampled:
+            _enter_opened(seat, link.ask(job_of(seat.contender, plan), wire.Opened))
+            seat.reading.first_ns = link.ask(wire.Bind(str(inputs), str(outputs)), wire.Bound).first_ns
         check.first(outputs, result)
         patience_s = settings.timeout_s + WARM_LEAST * seat.reading.first_ns / 1e9
         warmed = link.ask(wire.Warm(), wire.Warmed, patience_s)
         seat.reading.rss_bytes = warmed.rss_bytes
+        if warmed.memory is not None:
+            seat.reading.memory = memory.loaded(warmed.memory, sampled if first_whole else None)
         seat.reading.warm_steady, seat.reading.warm_ns = warmed.steady, warmed.wall_ns
         seat.reading.warm_count = len(warmed.latencies_ns)
         tied = tied if warmed.tied_to is None else ",".join(map(str, warmed.tied_to))
@@ -156,6 +153,17 @@ def _prepare(seat: Seat, plan: Plan, inputs: Path, check: Check) -> None:
         seat.latency_ns = float(np.median(warmed.latencies_ns[-20:]))
         _plan_blocks(seat, settings)
         link.freeze()
+
+
+def _enter_opened(seat: Seat, opened: wire.Opened) -> None:
+    """What is known of a contender whose model is loaded."""
+    result, reading = seat.contender.result, seat.reading
+    reading.load_ns, reading.import_ns, reading.rss_bytes = opened.load_ns, opened.import_ns, opened.rss_bytes
+    result.boundary = opened.boundary
+    result.precision, result.effective, result.versions = opened.precision, opened.effective, opened.versions
+    if opened.precision.ran == wire.AS_IN_THE_GRAPH and seat.contender.precision is not None:
+        evidence = f"{opened.precision.evidence}: {seat.contender.precision}"
+        result.precision = wire.Precision(seat.contender.precision, evidence)
 
 
 def job_of(contender: Contender, plan: Plan) -> wire.Open:
@@ -236,6 +244,14 @@ def _block(seat: Seat, position: int, turn: int, settings: Settings) -> None:
             switches_involuntary=read.switches_involuntary,
         )
     )
+
+
+def _tell_memory(seats: list[Seat]) -> None:
+    """After all latency blocks: a worker that runs would disturb the others'."""
+    for seat in seats:
+        if seat.link is not None and seat.reading.memory is not None:
+            with seat.attempt(counts=False):
+                memory.tell(seat.link, seat.reading.memory)
 
 
 def _meter(seats: list[Seat], random: np.random.Generator, watch: Watch, meters: Meters) -> None:
