@@ -16,7 +16,13 @@ from typing import Callable, Dict, List, Optional, Union
 
 from .. import wire
 
-METERS: Dict[str, str] = {}
+METERS: Dict[str, str] = {
+    "rapl": ".rapl",
+    "hwmon": ".hwmon",
+    "battery": ".battery",
+    "raspberry": ".raspberry",
+    "memory": ".memory",
+}
 """Names of meters (``wire.Channel.meter``) and their modules."""
 
 UNITS: Dict[str, "tuple[str, float]"] = {
