@@ -139,14 +139,16 @@ class Block(msgspec.Struct, kw_only=True, frozen=True):
 class Memory(msgspec.Struct, kw_only=True, omit_defaults=True):
     """Memory of one fresh process in bytes, by the kernel's own account; what it doesn't tell is ``None``.
 
-    ``base`` is the worker before the runtime is imported, ``loaded`` with the model loaded, ``measured`` after the
-    blocks; ``peak_loading`` and ``peak_measuring`` are the most that was resident meanwhile (VmHWM, set back in
-    between). ``*_pss`` counts shared pages in parts (PSS), ``*_private`` only its own (USS). ``curve_at_ns`` and
-    ``curve`` are resident memory (in pages of ``page``) while loading and running the first inference, from the
-    beginning of loading. ``missing`` says why something is not known.
+    Resident (RSS): ``base`` is the worker before the runtime is imported, ``imported`` after that, ``loaded`` with the
+    model loaded and warm, ``measured`` after the blocks. ``peak_loading`` and ``peak_measuring`` are the most that was
+    resident meanwhile (VmHWM, set back in between). ``*_pss`` counts shared pages in parts (PSS), ``*_private`` only
+    its own (USS). ``phases_ns`` has beginning and end of the phases of loading: ``import``, ``load``, ``first``
+    inference and ``warm``, from the beginning of the first. ``curve_at_ns`` and ``curve`` are resident memory in pages
+    of ``page`` bytes meanwhile, up to the first inference. ``missing`` says why something is not known.
     """
 
     base: int | None = None
+    imported: int | None = None
     loaded: int | None = None
     loaded_pss: int | None = None
     loaded_private: int | None = None
@@ -159,6 +161,7 @@ class Memory(msgspec.Struct, kw_only=True, omit_defaults=True):
     page: int = 4096
     curve_at_ns: Column | None = None
     curve: Column | None = None
+    phases_ns: dict[str, tuple[int, int]] = {}
     missing: dict[str, str] = {}
 
 

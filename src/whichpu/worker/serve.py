@@ -11,7 +11,7 @@ from typing import IO, Any, Callable, Dict, List, Optional
 
 import numpy
 
-from . import conditions, endure, machine, measure, meters, parts, scenarios, wire
+from . import conditions, endure, machine, measure, memory, meters, parts, scenarios, wire
 from .backends import BACKENDS, Arrays, Refused, Session, load, load_native
 from .meters.sampler import Sampler
 
@@ -73,6 +73,7 @@ class Worker:
         self.session: Optional[Session] = None
         self.call: Optional[Callable[[], Any]] = None
         self.job: Optional[wire.Open] = None
+        self.memory: Optional[memory.Account] = None
         self.streams: Optional[scenarios.Streams] = None
         self.sampler: Optional[Sampler] = None
         self.handlers: Dict[type, Callable[[Any], Any]] = {
@@ -86,6 +87,7 @@ class Worker:
             wire.Parts: self.parts,
             wire.LookNow: conditions.look,
             wire.LoadTest: self.load_test,
+            wire.TellMemory: self.tell_memory,
             wire.FindMeters: self.find_meters,
             wire.StartMeters: lambda request: self._sampler().start(request),
             wire.StopMeters: lambda request: self._sampler().stop(),
@@ -108,15 +110,20 @@ class Worker:
         if reason is not None:
             raise Refused(reason.reason, reason.remedy)
         _check_options(job, backend.OPTIONS)
-        began = time.perf_counter_ns()
-        versions = backend.versions()  # imports the runtime: not part of the load time
-        imported = time.perf_counter_ns()
-        session = open_session(job)
-        loaded = time.perf_counter_ns()
+        self.memory = memory.Account()
+        with self.memory.phase("import"):
+            began = time.perf_counter_ns()
+            versions = backend.versions()  # imports the runtime: not part of the load time
+            import_ns = time.perf_counter_ns() - began
+        self.memory.imported()
+        with self.memory.phase("load"):
+            began = time.perf_counter_ns()
+            session = open_session(job)
+            load_ns = time.perf_counter_ns() - began
         self.session, self.job = session, job
         return wire.Opened(
-            load_ns=loaded - imported if session.load_ns is None else session.load_ns,
-            import_ns=imported - began,
+            load_ns=load_ns if session.load_ns is None else session.load_ns,
+            import_ns=import_ns,
             inputs=session.inputs,
             outputs=session.outputs,
             versions=versions,
@@ -127,19 +134,28 @@ class Worker:
         )
 
     def bind(self, request: wire.Bind) -> wire.Bound:
-        session = self._open()
-        call = session.bind(_sample(_inputs(request.inputs, session), request.index))
-        first_ns = measure.first(call)
+        session, account = self._open(), self._account()
+        # Copied, so that the other samples are gone before what is resident counts.
+        sample = [array.copy() for array in _sample(_inputs(request.inputs, session), request.index)]
+        with account.phase("first"):
+            call = session.bind(sample)
+            first_ns = measure.first(call)
         _save(request.outputs, session.read())
         self.call = session.steady(call)
         return wire.Bound(first_ns)
 
     def warm(self, request: wire.Warm) -> wire.Warmed:
-        call = self._bound()
-        warmed = measure.warm(call, request)
+        call, account = self._bound(), self._account()
+        with account.phase("warm"):
+            warmed = measure.warm(call, request)
         warmed.tied_to = machine.tied_to(call)
-        warmed.rss_bytes = machine.rss_bytes()
+        warmed.memory = account.loaded()
+        warmed.rss_bytes = warmed.memory.loaded
         return warmed
+
+    def tell_memory(self, request: wire.TellMemory) -> wire.Memory:
+        self._bound()
+        return self._account().measured()
 
     def infer(self, request: wire.Infer) -> wire.Inferred:
         session = self._open()
@@ -194,6 +210,11 @@ class Worker:
         if self.sampler is None:
             raise wire.WireError("no meters were looked for")
         return self.sampler
+
+    def _account(self) -> memory.Account:
+        if self.memory is None:
+            raise wire.WireError("no model is open")
+        return self.memory
 
     def _open(self) -> Session:
         if self.session is None:

@@ -199,6 +199,11 @@ class StopMeters:
 
 
 @dataclass
+class TellMemory:
+    """How much memory do the runtime and its model take? Asked after the blocks; ends what counts as measuring."""
+
+
+@dataclass
 class Close:
     """Release the model."""
 
@@ -217,6 +222,7 @@ REQUESTS: Dict[str, Type[Any]] = {
     "find-meters": FindMeters,
     "start-meters": StartMeters,
     "stop-meters": StopMeters,
+    "memory": TellMemory,
     "close": Close,
 }
 
@@ -325,6 +331,30 @@ class Bound:
 
 
 @dataclass
+class Memory:
+    """This process in bytes by the kernel's own account; what it doesn't tell is ``None``, ``missing`` says why.
+
+    Resident (RSS): ``base`` before the runtime is imported, ``imported`` after that, ``loaded`` with the model loaded
+    and warm, ``measured`` after the blocks. ``*_pss`` counts shared pages in parts, ``*_private`` only its own. The
+    peaks are the most that was resident in the phases of loading, and while measuring. ``phases_ns`` has beginning and
+    end (CLOCK_MONOTONIC) of ``import``, ``load``, ``first`` (the first inference and its buffers) and ``warm``.
+    """
+
+    base: Optional[int] = None
+    imported: Optional[int] = None
+    loaded: Optional[int] = None
+    loaded_pss: Optional[int] = None
+    loaded_private: Optional[int] = None
+    peak_loading: Optional[int] = None
+    measured: Optional[int] = None
+    measured_pss: Optional[int] = None
+    measured_private: Optional[int] = None
+    peak_measuring: Optional[int] = None
+    phases_ns: Dict[str, List[int]] = field(default_factory=dict)
+    missing: Dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
 class Warmed:
     """How the latency became steady; ``steady`` is False when it never was within the limit.
 
@@ -337,6 +367,7 @@ class Warmed:
     latencies_ns: List[int]
     tied_to: Optional[List[int]] = None
     rss_bytes: Optional[int] = None
+    memory: Optional[Memory] = None
 
 
 @dataclass

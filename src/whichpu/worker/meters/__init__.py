@@ -1,7 +1,8 @@
 """One file per family of sensors and one line each in the table below; imported only when asked for.
 
 A meter is a module with ``find(around)``: all channels that it can read on this machine, and for what it can't read a
-:class:`~.wire.Missing` with the reason; never an empty list, never a channel that reads zero where nothing is measured.
+:class:`~.wire.Missing` with the reason; never a channel that reads zero where nothing is measured. Nothing at all is
+found only by a meter that can't apply (Apple's on Linux, a vendor's where there is no trace of its device).
 It must be quick (it is asked before measuring, not while), start nothing, and change nothing.
 
 A :class:`Channel` reads one quantity as a whole number in the sensor's own unit (µJ, mW, m°C): what is kept is what was
@@ -22,6 +23,9 @@ METERS: Dict[str, str] = {
     "battery": ".battery",
     "raspberry": ".raspberry",
     "memory": ".memory",
+    "drm": ".drm",
+    "hailo": ".hailo",
+    "apple": ".apple",
 }
 """Names of meters (``wire.Channel.meter``) and their modules."""
 
@@ -78,7 +82,8 @@ class Around:
 
 
 class Channel:
-    """One quantity that can be read: ``read()`` gives it in ``facts.unit``, raises :class:`Gone` or :class:`OSError`.
+    """One quantity that can be read: ``read()`` gives it in ``facts.unit``, ``None`` while the sensor has no news (then
+    nothing is kept), and raises :class:`Gone` or :class:`OSError` when it can't be read any more.
 
     ``begin()`` and ``end()`` are called around each window, for sensors that must be started and stopped.
     """
@@ -86,7 +91,7 @@ class Channel:
     def __init__(
         self,
         facts: wire.Channel,
-        read: Callable[[], int],
+        read: Callable[[], Optional[int]],
         begin: Callable[[], None] = lambda: None,
         end: Callable[[], None] = lambda: None,
     ) -> None:
