@@ -21,7 +21,7 @@ ARROWS = {
     "campaign": {"models", "results", "stats", "targets", "tasks", "worker.wire"},
     "tasks": {"results"},
     "models": {"results", "worker.wire"},
-    "results": {"stats", "worker.wire"},
+    "results": {"stats", "worker.rails", "worker.wire"},
     "targets": {"worker.wire"},
     "stats": set(),
     "errors": set(),

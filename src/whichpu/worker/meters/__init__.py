@@ -26,6 +26,9 @@ METERS: Dict[str, str] = {
     "drm": ".drm",
     "hailo": ".hailo",
     "apple": ".apple",
+    "jetson": ".jetson",
+    "thermal": ".thermal",
+    "cpu": ".cpu",
 }
 """Names of meters (``wire.Channel.meter``) and their modules."""
 
