@@ -102,3 +102,46 @@ def test_meters_that_do_not_start_are_a_reason_and_no_more(monkeypatch):
 def test_unknown_words_for_meters_are_refused():
     with pytest.raises(UserError, match="meters can't be 'sometimes'"):
         measure("null:cpu", meters="sometimes")
+
+
+def channel_of(**facts):
+    return wire.Channel(**{"meter": "m", "name": "n", "scope": "board", "sensor": "file"} | facts)
+
+
+@pytest.mark.parametrize(
+    ("facts", "values", "value", "why_not"),
+    [
+        ({"quantity": "power", "unit": "mW"}, [1000, 2500], 2.5, None),
+        ({"quantity": "energy", "unit": "uJ", "counter": True}, [5_000_000, 8_000_000], 6.0, None),
+        ({"quantity": "cpu-time", "unit": "us", "counter": True}, [0, 750_000], 1.5, None),
+        ({"quantity": "temperature", "unit": "mC"}, [-1500], -1.5, None),
+        ({"quantity": "power", "unit": "uW"}, [0, 0], None, "it doesn't measure"),
+        ({"quantity": "energy", "unit": "uJ", "counter": True}, [7, 7], None, "it doesn't measure"),
+        ({"quantity": "energy", "unit": "uJ", "counter": True}, [9, 7], None, "began anew"),
+        ({"quantity": "power", "unit": "uW"}, [], None, "no reading"),
+    ],
+)
+def test_meters_show_what_a_sensor_says_now_and_never_zero_watts(facts, values, value, why_not):
+    from whichpu.reports import meters
+
+    times = [500_000_000 * index for index in range(len(values))]
+    found = wire.FoundMeters([channel_of(**facts)], [])
+    (row,) = meters.rows(found, wire.Sampled([wire.Trace(0, times, values)], 2, 0))
+    assert row.value == value
+    assert (why_not is None and row.why_not is None) or why_not in row.why_not
+
+
+def test_the_list_of_meters_reads_a_tree_and_says_what_is_missing(tmp_path, capsys):
+    from whichpu.reports import meters, terminal
+
+    powercap = tmp_path / "sys/class/powercap/intel-rapl:0"
+    powercap.mkdir(parents=True)
+    for name, text in {"name": "package-0", "energy_uj": "123456", "max_energy_range_uj": "262143328850"}.items():
+        (powercap / name).write_text(f"{text}\n")
+    found, sampled = metering.look(str(tmp_path), seconds=0.05)
+    rows = meters.rows(found, sampled)
+    meters.show(rows, found.missing, terminal.console())
+    told = capsys.readouterr().out
+    assert "rapl:package-0" in told
+    assert "it reads 0 W: it doesn't measure" in told
+    assert "hwmon (power): not present" in told
