@@ -193,3 +193,76 @@ def virtual(root: Path) -> Path:
     )
     stat(root, 2, steal=50)
     return root
+
+
+PMIC = """\
+ 3V7_WL_SW_A current(0)=0.00195186A
+   3V3_SYS_A current(1)=0.12687090A
+   1V8_SYS_A current(2)=0.18835450A
+  DDR_VDD2_A current(3)=0.02147046A
+  DDR_VDDQ_A current(4)=0.00000000A
+   1V1_SYS_A current(5)=0.17957110A
+    0V8_SW_A current(6)=0.25959740A
+  VDD_CORE_A current(7)={core_a}A
+   3V3_DAC_A current(17)=0.00000000A
+   3V3_ADC_A current(18)=0.00000000A
+   0V8_AON_A current(16)=0.00293040A
+      HDMI_A current(22)=0.02551890A
+ 3V7_WL_SW_V volt(8)=3.70720000V
+   3V3_SYS_V volt(9)=3.32580900V
+   1V8_SYS_V volt(10)=1.80415000V
+  DDR_VDD2_V volt(11)=1.11135400V
+  DDR_VDDQ_V volt(12)=0.60329610V
+   1V1_SYS_V volt(13)=1.11282000V
+    0V8_SW_V volt(14)=0.80512740V
+  VDD_CORE_V volt(15)=0.76798460V
+   3V3_DAC_V volt(20)=3.32142500V
+   3V3_ADC_V volt(21)=3.32966700V
+   0V8_AON_V volt(19)=0.80175740V
+      HDMI_V volt(23)=5.11746000V
+     EXT5V_V volt(24)=5.14158000V
+      BATT_V volt(25)=3.28033900V"""
+"""What a Raspberry Pi 5 prints for ``vcgencmd pmic_read_adc``."""
+
+
+def powercap(root: Path, zones: dict[str, tuple[str, int]], **files: object) -> Path:
+    """RAPL zones: ``powercap(root, {"intel-rapl:0": ("package-0", energy_uj)})``; ``files`` go into each zone."""
+    for zone, (name, energy_uj) in zones.items():
+        folder = f"sys/class/powercap/{zone}"
+        told = {"name": name, "energy_uj": energy_uj, "max_energy_range_uj": 262143328850, "enabled": 0, **files}
+        write(root, {f"{folder}/{file}": text for file, text in told.items()})
+    write(root, {"sys/class/powercap/intel-rapl/enabled": 1})
+    return root
+
+
+def rapl_laptop(root: Path) -> Path:
+    """The laptop's counters: a package with its cores, graphics and memory, the platform, and the package's twin."""
+    zones = {
+        "intel-rapl:0": ("package-0", 261_000_000_000),
+        "intel-rapl:0:0": ("core", 100_000_000_000),
+        "intel-rapl:0:1": ("uncore", 1_000_000),
+        "intel-rapl:0:2": ("dram", 50_000_000_000),
+        "intel-rapl:1": ("psys", 7_000_000_000),
+        "intel-rapl-mmio:0": ("package-0", 261_000_000_000),
+    }
+    return powercap(laptop(root), zones)
+
+
+def hwmon(root: Path, number: int, name: str, **files: object) -> Path:
+    """One hwmon device with these files; returns its folder."""
+    folder = f"sys/class/hwmon/hwmon{number}"
+    write(root, {f"{folder}/{file}": text for file, text in {"name": name, **files}.items()})
+    return root / folder
+
+
+def raspberry_pmic(root: Path, says: str = PMIC.format(core_a="0.56259000")) -> Path:
+    """A Raspberry Pi 5 whose ``vcgencmd`` prints the file ``pmic``; none of its hwmon devices tells power."""
+    raspberry(root)
+    hwmon(root, 0, "cpu_thermal", temp1_input=61450)
+    hwmon(root, 1, "rp1_adc", in1_input=1380, in2_input=2500, in3_input=1400, in4_input=1390, temp1_input=52000)
+    hwmon(root, 2, "pwmfan", fan1_input=2950, pwm1=75)
+    hwmon(root, 3, "rpi_volt", in0_lcrit_alarm=0)
+    write(root, {"usr/bin/vcgencmd": '#!/bin/sh\n[ "$1" = pmic_read_adc ] && cat "${0%/usr/bin/vcgencmd}/pmic"'})
+    (root / "usr/bin/vcgencmd").chmod(0o755)
+    write(root, {"pmic": says, "dev/vcio": ""})
+    return root

@@ -129,7 +129,7 @@ def _sensors(device: Device) -> Found:
     found: Found = [_energy(device, number) for number in counters]
     found += [_power(device, number) for number in gauges]
     found = found or [_rail(device, number) for number in device.numbers("curr") if _paired(device, number)]
-    return found + (_amdgpu(device) if device.driver == "amdgpu" else [])
+    return found + _clock(device)
 
 
 def _energy(device: Device, number: int) -> Sensor:
@@ -175,20 +175,13 @@ def _volts(device: Device, number: int) -> bool:
     return (device.number("in%d_input" % number) or 0) > 0
 
 
-def _amdgpu(device: Device) -> Found:
-    """Of an AMD GPU also its clock, how busy it is, and its memory (Documentation/gpu/amdgpu/driver-misc.rst)."""
-    clock = _facts(device, "freq1", "freq1_input", "clock", "kHz")
-    busy = _facts(device, "busy", "device/gpu_busy_percent", "utilisation", "percent")
-    memory = _facts(device, "vram", "device/mem_info_vram_used", "memory", "B")
-    clock.covers, busy.covers, memory.covers = "its shader clock", "its compute units", "its memory, of all processes"
-    clock.scope = busy.scope = memory.scope = "gpu"
-    channels = [
-        Channel(clock, lambda: number_in(clock.sensor) // 1000),  # told in Hz
-        Channel(busy, lambda: number_in(busy.sensor)),
-        Channel(memory, lambda: number_in(memory.sensor)),
-    ]
-    there = [channel for channel in channels if os.path.exists(channel.facts.sensor)]
-    return [sysfs.first_read(channel, lambda value: True) for channel in there]
+def _clock(device: Device) -> Found:
+    """The shader clock of an AMD GPU, told in Hz; how busy it is and its memory are the meter ``drm``'s."""
+    if device.driver != "amdgpu" or not device.has("freq1_input"):
+        return []
+    facts = _facts(device, "freq1", "freq1_input", "clock", "kHz")
+    facts.scope, facts.covers = "gpu", "the GPU's shader clock"
+    return [sysfs.first_read(Channel(facts, lambda: number_in(facts.sensor) // 1000), lambda value: True)]
 
 
 def _facts(device: Device, sensor: str, file: str, quantity: str, unit: str) -> wire.Channel:
