@@ -10,6 +10,7 @@ peak's reset: https://www.kernel.org/doc/html/latest/filesystems/proc.html
 
 from __future__ import annotations
 
+import ctypes
 import os
 import re
 import sys
@@ -171,6 +172,14 @@ class Account:
     def _note(self, name: str, missing: Optional[str]) -> None:
         if missing is not None:
             self.told.missing[name] = missing
+
+
+def give_back() -> None:
+    """Return freed memory to the system, where the C library can (glibc): what the harness used is not the model's."""
+    try:
+        ctypes.CDLL(None).malloc_trim(0)
+    except (AttributeError, OSError, TypeError):
+        pass
 
 
 def _at_least(peak: Optional[int], now: Optional[int]) -> Optional[int]:

@@ -1,9 +1,11 @@
 """OpenVINO through its C interface (``libopenvino_c`` in the wheel), for the native loop.
 
-The Python adapter opens the model first, with the same settings, and is closed again: it tells the order, names and
-types of inputs and outputs and, from the compiled graph, the precision that runs, which the C interface doesn't show
-(https://docs.openvino.ai, "OpenVINO Runtime C API"). Inputs go into the request's own memory; types never cross,
-because OpenVINO's numbers for them are not the same in every version.
+The Python adapter opens the model too, with the same settings, and is closed again: it tells the order, names and types
+of inputs and outputs and, from the compiled graph, the precision that runs, which the C interface doesn't show
+(https://docs.openvino.ai, "OpenVINO Runtime C API"). It does so after loading where it can, for what it frees changes
+how much memory a load takes (glibc keeps chunks as large as the largest one freed: mallopt(3), M_MMAP_THRESHOLD).
+Inputs go into the request's own memory; types never cross, because OpenVINO's numbers for them are not the same in
+every version.
 """
 
 from __future__ import annotations
@@ -14,11 +16,11 @@ import glob
 import importlib.util
 import os
 import time
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, NamedTuple, Optional
 
 import numpy
 
-from .. import native, wire
+from .. import memory, native, wire
 from . import Arrays, Refused, Session, openvino, openvino_parts
 
 KNOWN = ((2024, 4), (2027, 0))
@@ -76,26 +78,58 @@ def open(job: wire.Open) -> "OpenVinoC":
     return OpenVinoC(job, api())
 
 
+class Twin(NamedTuple):
+    """What the Python adapter tells of a model. ``order``: where each of our inputs stands among the model's own."""
+
+    inputs: List[wire.TensorSpec]
+    outputs: List[wire.TensorSpec]
+    order: List[int]
+    precision: wire.Precision
+
+
 class OpenVinoC(Session):
     def __init__(self, job: wire.Open, api: "Api") -> None:
         core = openvino._core()
         device = openvino._device(core, job.device)
         settings = openvino._settings(core, device, job)
-        began = time.perf_counter_ns()
-        twin = openvino.OpenVino(core, device, job)
-        self.load_ns = time.perf_counter_ns() - began  # the second load, ours, finds the plug-in loaded
-        self.inputs, self.outputs, self.order, self.precision = twin.inputs, twin.outputs, twin.order, twin.precision
-        twin.close()
-        del twin, core
+        del core
         self.api, self.job = api, job
         self.request: Any = None
+        self.twin_ns = 0
+        began = time.perf_counter_ns()
         self._compile(job, device, settings)
+        self.load_ns = time.perf_counter_ns() - began - self.twin_ns
         self.effective = dict(self._effective(openvino.READ_BACK), loop="native, %s" % api.name)
+
+    @functools.cached_property
+    def twin(self) -> "Twin":
+        """What the Python adapter tells of the model; asked for after loading, unless a dynamic model is reshaped."""
+        began = time.perf_counter_ns()
+        core = openvino._core()
+        twin = openvino.OpenVino(core, openvino._device(core, self.job.device), self.job)
+        found = Twin(twin.inputs, twin.outputs, twin.order, twin.precision)
+        twin.close()
+        del twin, core
+        memory.give_back()  # else what it leaves is counted as the model's
+        self.twin_ns = time.perf_counter_ns() - began
+        return found
+
+    @property
+    def inputs(self) -> List[wire.TensorSpec]:  # type: ignore[override]
+        return self.twin.inputs
+
+    @property
+    def outputs(self) -> List[wire.TensorSpec]:  # type: ignore[override]
+        return self.twin.outputs
+
+    @property
+    def precision(self) -> wire.Precision:  # type: ignore[override]
+        return self.twin.precision
 
     def bind(self, arrays: Arrays) -> native.NativeCall:
         self._unbind()
         self.request = self.api.made("ov_compiled_model_create_infer_request", self.compiled)  # its state is fresh
-        for index, array, spec in zip(self.order, arrays, self.inputs):
+        for index, array, spec in zip(self.twin.order, arrays, self.inputs):
             self._fill(index, array, spec)
         return native.NativeCall(self.api.library.ov_infer_request_infer, [self.request], self.api.refuse)
 
@@ -130,7 +164,7 @@ class OpenVinoC(Session):
             api.release("model", model)
 
     def _reshape(self, model: Any, specs: List[wire.TensorSpec]) -> None:
-        shapes, places = (PartialShape * len(specs))(), (ctypes.c_size_t * len(specs))(*self.order)
+        shapes, places = (PartialShape * len(specs))(), (ctypes.c_size_t * len(specs))(*self.twin.order)
         for shape, spec in zip(shapes, specs):
             sizes = (ctypes.c_int64 * max(1, len(spec.shape)))(*spec.shape)
             rank = ctypes.c_int64(len(spec.shape))
