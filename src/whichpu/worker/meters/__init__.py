@@ -24,6 +24,7 @@ METERS: Dict[str, str] = {
     "raspberry": ".raspberry",
     "memory": ".memory",
     "drm": ".drm",
+    "nvml": ".nvml",
     "hailo": ".hailo",
     "apple": ".apple",
     "jetson": ".jetson",
