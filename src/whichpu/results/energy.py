@@ -1,15 +1,41 @@
-"""Joules and watts of contenders, from the readings of meters in windows of their own."""
+"""Joules and watts of contenders, from the readings of meters in windows of their own.
+
+What a window must fulfil stands in ``results.metered``, what a sensor must in ``results.sensor``. The round is the unit
+of every interval, as with latencies.
+"""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+from typing import NamedTuple
+
 import msgspec
+import numpy as np
+
+from whichpu.results import metered
+from whichpu.results.comparison import measured_results
+from whichpu.results.energy_scopes import covers
+from whichpu.results.metered import Piece, Source
+from whichpu.results.schema import Campaign, MeterWindow, Result
+from whichpu.results.sensor import UNITS, Refused, rising
+from whichpu.stats import integrate
+from whichpu.stats.intervals import of_logs, of_values
+from whichpu.worker.wire import Channel
+
+PERCENTILE_READINGS = 40
+"""Readings of power that percentiles take: two lie beyond p5 and p95 each."""
+
+ONE_WINDOW = "one window says nothing about spread"
 
 
 class Steadiness(msgspec.Struct, kw_only=True, frozen=True):
     """How steady the power was while a contender ran, from all ``readings`` in its windows, in W.
 
-    ``ramp_w_per_s`` is the steepest rise between two readings that are a sensor's period apart; ``above_share`` the
-    share of time above the limit that the user named.
+    A counter's readings are its rise over four periods of its sensor. ``mean_w`` is energy over time. ``p5_w`` and
+    ``p95_w`` take 40 readings. ``ramp_w_per_s`` is the steepest rise between two readings that are a sensor's period
+    apart (0: it never rose); ``above_share`` the share of time above the limit that the user named.
     """
 
     readings: int
@@ -26,8 +52,10 @@ class Steadiness(msgspec.Struct, kw_only=True, frozen=True):
 class EnergyFigures(msgspec.Struct, kw_only=True):
     """One contender's energy as one sensor (or one sum of sensors) tells it, over its windows, one a round.
 
-    ``gross_j`` is energy per inference in J, ``net_j`` the same without what the machine takes idle (the mean of the
-    idle windows before and after each window); ``power_w`` is gross. ``idle_w`` is the mean over idle windows,
+    ``source`` is ``meter:name``, or ``meter:sums_to`` for a sum. ``gross_j`` is energy per inference in J (geometric
+    mean over rounds), ``net_j`` the same without what the machine takes idle (the mean of the idle windows before and
+    after each window; arithmetic mean over rounds, for it may be negative); ``power_w`` is gross. ``windows`` counts
+    those that have a figure, and ``window_s`` is their mean length. ``idle_w`` is the mean over idle windows,
     ``idle_least_w`` to ``idle_most_w`` their spread. ``per_joule`` is power efficiency: inferences per joule, gross.
     ``inverse_edp`` is throughput over energy per inference in 1/(s J), the inverse energy-delay product. ``*_low`` to
     ``*_high`` are intervals over rounds. ``period_ns`` is the time between news of the sensor as its maker tells it,
@@ -86,3 +114,348 @@ class MeterCost(msgspec.Struct, kw_only=True):
     high: float | None = None
     rounds: int = 0
     busy: float | None = None
+
+
+# ---------------------------------------------------------------- figures
+
+
+def joules(channel: Channel, at_ns: Sequence[int], values: Sequence[int], begin_ns: int, end_ns: int) -> float:
+    """Energy in J that one channel told between two instants, rounded once.
+
+    Of a counter it is the difference of its values at both instants, unwrapped, on the line between the readings around
+    each; of a gauge of power the area under its readings (trapezoidal rule), cut on such lines. Raises
+    :class:`~whichpu.results.sensor.Refused` where the readings don't hold both instants or a counter was set anew.
+    """
+    return float(metered.energy(channel, rising(at_ns, values), begin_ns, end_ns))
+
+
+def energy_figures(campaign: Campaign, result: Result) -> list[EnergyFigures]:
+    """A contender's energy by all sources; none for a contender that was never run, or a campaign without sensors."""
+    if not any(reading.blocks for reading in result.readings) and not metered.windows_of(campaign, result):
+        return []
+    return [_figures(campaign, result, source) for source in metered.sources(campaign)]
+
+
+def gauge_figures(campaign: Campaign, result: Result) -> list[GaugeFigures]:
+    """What else the sensors told while a contender ran."""
+    windows = metered.windows_of(campaign, result)
+    if campaign.metered is None or not windows:
+        return []
+    return [
+        _gauge(campaign, number, channel, windows)
+        for number, channel in enumerate(campaign.metered.channels)
+        if not metered.is_power(channel)
+    ]
+
+
+def meter_cost(campaign: Campaign, result: Result) -> MeterCost | None:
+    """What reading the meters costs a contender; ``None`` where it has no windows with a bare one beside them."""
+    rounds: dict[int, list[float]] = {}
+    windows = metered.windows_of(campaign, result)
+    for window in windows:
+        if window.median_ns and window.bare_ns:
+            rounds.setdefault(window.round, []).append(math.log(window.median_ns / window.bare_ns))
+    if not rounds:
+        return None
+    ratio = of_logs([float(np.mean(logs)) for logs in rounds.values()])
+    wall_ns = sum(window.wall_ns for window in windows if window.sweeps)
+    busy = sum(window.busy_ns for window in windows) / wall_ns if wall_ns else None
+    return MeterCost(ratio=ratio.value, low=ratio.low, high=ratio.high, rounds=ratio.rounds, busy=busy)
+
+
+def primary(campaign: Campaign) -> str | None:
+    """The source of headline figures: see :func:`common_source`, for all ranked contenders.
+
+    Where none holds the units of all of them, the widest one that has figures for all (its figures carry a doubt).
+    """
+    ranked = [each for each in measured_results(campaign) if metered.windows_of(campaign, each)]
+    return common_source(campaign, ranked) or common_source(campaign, ranked, anywhere=True)
+
+
+def common_source(campaign: Campaign, results: Sequence[Result], anywhere: bool = False) -> str | None:
+    """The source of the widest scope that has figures for all these contenders and holds the units that they ran on
+    (``anywhere``: or does not). Counters go before gauges; parts and members of a sum are no candidates."""
+    candidates = [source for source in metered.sources(campaign) if source.alone]
+    for source in sorted(candidates, key=lambda each: (metered.SCOPES.index(each.scope), not each.counter)):
+        fits = anywhere or all(covers(source.scope, result) for result in results)
+        if results and fits and all(energy_rounds(campaign, result, source) for result in results):
+            return source.key
+    return None
+
+
+def source_named(campaign: Campaign, key: str) -> Source | None:
+    """The source of a key."""
+    return next((source for source in metered.sources(campaign) if source.key == key), None)
+
+
+def energy_rounds(campaign: Campaign, result: Result, source: Source) -> dict[int, float]:
+    """Energy per inference in J, gross, of each round that has a figure."""
+    return _by_round(_pieces(campaign, result, source).pieces, lambda piece: piece.gross_j)
+
+
+def net_rounds(campaign: Campaign, result: Result, source: Source) -> dict[int, float]:
+    """Energy per inference in J without what the machine takes idle, of each round that has a figure."""
+    return _nets(campaign, source, _pieces(campaign, result, source).pieces).rounds
+
+
+def power_over_time(campaign: Campaign, result: Result, source: str) -> list[tuple[float, float]]:
+    """Seconds since the window's beginning and watts, of the contender's window of median power, with the idle windows
+    before it (negative seconds) and behind it. Empty where there is no figure."""
+    found, shown = source_named(campaign, source), window_shown(campaign, result, source)
+    if found is None or shown is None:
+        return []
+    points: list[tuple[float, float]] = []
+    for window in sorted([shown, *metered.idle_around(campaign, shown)], key=lambda each: each.position):
+        try:
+            times, watts = metered.watts_over_time(campaign, found, window)
+        except Refused:
+            continue
+        points += [((at_ns - shown.began_ns) / 1e9, each_w) for at_ns, each_w in zip(times, watts, strict=True)]
+    return points
+
+
+def window_shown(campaign: Campaign, result: Result, source: str) -> MeterWindow | None:
+    """The window that :func:`power_over_time` is about: of median power, the later one of two."""
+    found = source_named(campaign, source)
+    pieces = _pieces(campaign, result, found).pieces if found is not None else []
+    ordered = sorted(pieces, key=lambda piece: (piece.watts, piece.window.position))
+    return ordered[len(ordered) // 2].window if ordered else None
+
+
+def sustained_power(campaign: Campaign, result: Result, source: str) -> list[tuple[float, float]]:
+    """Seconds since a sustained run's beginning and watts in it. Empty where no sensor was read meanwhile."""
+    found, run = source_named(campaign, source), result.sustained
+    if found is None or run is None or run.metered is None:
+        return []
+    try:
+        times, watts = metered.watts_over_time(campaign, found, run.metered)
+    except Refused:
+        return []
+    return [((at_ns - run.metered.began_ns) / 1e9, each_w) for at_ns, each_w in zip(times, watts, strict=True)]
+
+
+# ---------------------------------------------------------------- parts
+
+
+class _Pieces(NamedTuple):
+    """The windows of a contender that have a figure, and why others have none."""
+
+    pieces: list[Piece]
+    refused: list[str]
+
+
+class _Nets(NamedTuple):
+    rounds: dict[int, float]
+    idle_w: list[float]
+    refused: list[str]
+
+
+def _pieces(campaign: Campaign, result: Result, source: Source) -> _Pieces:
+    pieces, refused = [], []
+    for window in metered.windows_of(campaign, result):
+        try:
+            pieces.append(metered.piece(campaign, source, window))
+        except Refused as reason:
+            refused.append(str(reason))
+    return _Pieces(pieces, list(dict.fromkeys(refused)))
+
+
+def _by_round(pieces: Sequence[Piece], figure: Callable[[Piece], Fraction]) -> dict[int, float]:
+    """A figure of each round: the mean over its windows, rounded once."""
+    rounds: dict[int, list[Fraction]] = {}
+    for piece in pieces:
+        rounds.setdefault(piece.window.round, []).append(figure(piece))
+    return {number: float(sum(found) / len(found)) for number, found in rounds.items()}
+
+
+def _nets(campaign: Campaign, source: Source, pieces: Sequence[Piece]) -> _Nets:
+    rounds: dict[int, list[Fraction]] = {}
+    idle_w: dict[int, float] = {}
+    refused = []
+    for piece in pieces:
+        try:
+            level_w = metered.idle_watts(campaign, source, piece.window)
+        except Refused as reason:
+            refused.append(str(reason))
+            continue
+        taken_j = level_w * piece.window.wall_ns / 10**9 / piece.window.count
+        rounds.setdefault(piece.window.round, []).append(piece.gross_j - taken_j)
+        for window in metered.idle_around(campaign, piece.window):
+            try:
+                idle_w[window.position] = float(metered.piece(campaign, source, window).watts)
+            except Refused:
+                continue
+    nets = {number: float(sum(found, Fraction(0)) / len(found)) for number, found in rounds.items()}
+    return _Nets(nets, list(idle_w.values()), list(dict.fromkeys(refused)))
+
+
+def _figures(campaign: Campaign, result: Result, source: Source) -> EnergyFigures:
+    row = EnergyFigures(
+        source=source.key,
+        scope=source.scope,
+        covers=source.covers,
+        sensor=source.sensor,
+        period_ns=metered.told_ns(campaign, source),
+        seen_ns=metered.seen_ns(campaign, source),
+    )
+    pieces, refused = _pieces(campaign, result, source)
+    row.windows = len(pieces)
+    if refused and pieces:
+        row.missing["windows"] = f"{len(pieces)} of {len(metered.windows_of(campaign, result))} windows have a figure;"
+        row.missing["windows"] += f" the others: {'; '.join(refused)}"
+    if pieces:
+        _describe(row, campaign, source, pieces)
+    else:
+        row.missing["gross_j"] = "; ".join(refused) or "no metered window was run"
+    return _with_reasons(row)
+
+
+def _describe(row: EnergyFigures, campaign: Campaign, source: Source, pieces: list[Piece]) -> None:
+    wall_ns, count = (sum(getattr(piece.window, name) for piece in pieces) for name in ("wall_ns", "count"))
+    row.window_s = wall_ns / 1e9 / len(pieces)
+    gross = list(_by_round(pieces, lambda piece: piece.gross_j).values())
+    row.gross_j, row.gross_low_j, row.gross_high_j = _geometric(gross)
+    row.power_w, row.power_low_w, row.power_high_w = _geometric(
+        list(_by_round(pieces, lambda piece: piece.watts).values())
+    )
+    row.per_joule = 1 / row.gross_j
+    row.inverse_edp = count / (wall_ns / 1e9) / row.gross_j
+    nets = _nets(campaign, source, pieces)
+    if nets.rounds:
+        row.net_j, row.net_low_j, row.net_high_j = of_values(list(nets.rounds.values()))
+        row.idle_w = float(np.mean(nets.idle_w))
+        row.idle_least_w, row.idle_most_w = min(nets.idle_w), max(nets.idle_w)
+    else:
+        row.missing["net_j"] = "; ".join(nets.refused)
+    try:
+        row.steadiness = _steadiness(campaign, source, pieces)
+    except Refused as reason:
+        row.missing["steadiness"] = str(reason)
+
+
+def _geometric(values: list[float]) -> tuple[float, float | None, float | None]:
+    """Geometric mean and t interval over rounds; a single one as it is, to the last digit."""
+    found = of_logs([math.log(value) for value in values])
+    return (values[0] if len(set(values)) == 1 else found.value), found.low, found.high
+
+
+def _with_reasons(row: EnergyFigures) -> EnergyFigures:
+    """A reason for each figure that is absent: its own, or that of the figure that it comes from."""
+    for name, comes_from in COMES_FROM.items():
+        if getattr(row, name) is None and name not in row.missing:
+            row.missing[name] = row.missing.get(comes_from, ONE_WINDOW)
+    return row
+
+
+COMES_FROM = {
+    "window_s": "gross_j",
+    "power_w": "gross_j",
+    "per_joule": "gross_j",
+    "inverse_edp": "gross_j",
+    "steadiness": "gross_j",
+    "gross_low_j": "gross_j",
+    "gross_high_j": "gross_j",
+    "power_low_w": "gross_j",
+    "power_high_w": "gross_j",
+    "net_j": "gross_j",
+    "net_low_j": "net_j",
+    "net_high_j": "net_j",
+    "idle_w": "net_j",
+    "idle_least_w": "net_j",
+    "idle_most_w": "net_j",
+}
+"""Where a figure's absence comes from."""
+
+
+def _steadiness(campaign: Campaign, source: Source, pieces: Sequence[Piece]) -> Steadiness:
+    """Raises :class:`Refused` where the source has no course over time."""
+    assert campaign.metered is not None
+    limit_w = campaign.metered.limit_w
+    period_ns = max(metered.sensor(campaign, number).period_ns or 1 for number in source.channels)
+    # Until a gauge's first news within the window, it tells what was before.
+    late_ns = 0 if source.counter else period_ns
+    courses = [
+        metered.watts_over_time(campaign, source, each.window, each.begin_ns + late_ns, each.end_ns) for each in pieces
+    ]
+    watts = np.array([each_w for _, found in courses for each_w in found])
+    if not watts.size:
+        raise Refused("no reading of power within the windows", "too-slow")
+    ramps = [integrate.steepest(times, found, period_ns) for times, found in courses]
+    shares = [None if limit_w is None else integrate.share_above(times, found, limit_w) for times, found in courses]
+    known = [share for share in shares if share is not None]
+    enough = watts.size >= PERCENTILE_READINGS
+    taken_ns = sum(piece.end_ns - piece.begin_ns for piece in pieces)
+    steepest = max((ramp for ramp in ramps if ramp is not None), default=None)
+    return Steadiness(
+        readings=int(watts.size),
+        mean_w=float(sum((piece.joules for piece in pieces), Fraction(0)) * 10**9 / taken_ns),
+        least_w=float(watts.min()),
+        peak_w=float(watts.max()),
+        p5_w=float(np.percentile(watts, 5)) if enough else None,
+        p95_w=float(np.percentile(watts, 95)) if enough else None,
+        std_w=float(watts.std(ddof=1)) if watts.size > 1 else None,
+        ramp_w_per_s=None if steepest is None else steepest * 1e9,
+        above_share=float(np.mean(known)) if known else None,
+    )
+
+
+# ---------------------------------------------------------------- other quantities
+
+
+def _gauge(campaign: Campaign, number: int, channel: Channel, windows: Sequence[MeterWindow]) -> GaugeFigures:
+    row = GaugeFigures(
+        source=f"{channel.meter}:{channel.name}",
+        quantity=channel.quantity,
+        unit="cores" if channel.quantity == "cpu-time" else UNITS[channel.unit][0],
+        scope=channel.scope,
+        covers=channel.covers,
+        sensor=channel.sensor,
+    )
+    means, values, refused = [], [], []
+    for window in windows:
+        try:
+            mean, told = _mean(campaign, number, channel, window)
+        except Refused as reason:
+            refused.append(str(reason))
+            continue
+        means.append(mean)
+        values += told
+    if not means:
+        row.missing = "; ".join(dict.fromkeys(refused))
+        return row
+    row.mean = float(np.mean(means))
+    row.least, row.most = min(values), max(values)
+    row.idle = _idle_mean(campaign, number, channel, windows)
+    return row
+
+
+def _idle_mean(campaign: Campaign, number: int, channel: Channel, windows: Sequence[MeterWindow]) -> float | None:
+    around = {idle.position: idle for window in windows for idle in metered.idle_around(campaign, window)}
+    means = []
+    for idle in around.values():
+        try:
+            means.append(_mean(campaign, number, channel, idle)[0])
+        except Refused:
+            continue
+    return float(np.mean(means)) if means else None
+
+
+def _mean(campaign: Campaign, number: int, channel: Channel, window: MeterWindow) -> tuple[float, list[float]]:
+    """Mean over time in SI units in a window, and the readings in it. Of a counter the mean rate. Raises
+    :class:`Refused`."""
+    readings = metered.read_in(window, number)
+    begin_ns, end_ns = window.began_ns + channel.averages_ns, window.began_ns + window.wall_ns
+    one = UNITS[channel.unit][1]
+    if channel.counter:
+        metered.long_enough(channel, metered.sensor(campaign, number), window, begin_ns)
+        rate = float(metered.counted(channel, readings, begin_ns, end_ns) * one * 10**9 / (end_ns - begin_ns))
+        return rate, [rate]
+    inside = [(at_ns, value) for at_ns, value in zip(*readings, strict=True) if begin_ns <= at_ns <= end_ns]
+    if not inside:
+        settling = " after its settling" if channel.averages_ns else ""
+        raise Refused(f"no reading fell into a window of {window.wall_ns / 1e9:.2g} s{settling}", "too-slow")
+    told = [float(value * one) for _, value in inside]
+    first, last = max(begin_ns, readings.at_ns[0]), min(end_ns, readings.at_ns[-1])
+    if last <= first:
+        return told[0], told
+    return float(integrate.area(*readings, first, last) * one / (last - first)), told

@@ -89,3 +89,13 @@ def holm(p_values: Sequence[float], family: int | None = None) -> list[float]:
         largest = max(largest, min(1.0, (tests - rank) * p_values[index]))
         adjusted[index] = largest
     return adjusted
+
+
+def of_values(values: Numbers, confidence: float = CONFIDENCE) -> tuple[float, float | None, float | None]:
+    """Arithmetic mean and t interval of figures of either sign, one a round; of one round without an interval."""
+    sample = np.asarray(values, dtype=np.float64)
+    mean = float(sample.mean())
+    if sample.size < 2:
+        return mean, None, None
+    reach = t_quantile(0.5 + confidence / 2, sample.size - 1) * float(sample.std(ddof=1)) / math.sqrt(sample.size)
+    return mean, mean - reach, mean + reach
