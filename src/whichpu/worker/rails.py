@@ -2,7 +2,7 @@
 for logs of ``tegrastats`` alike. A board is told by the names of its rails; a rail of an unknown board is just a rail.
 
 AGX Xavier: Product Design Guide DG-09840-001, 5.6.2 (Power Monitor): six supplies, none of them a total. AGX Orin:
-three inputs, and VDDQ_VDD2_1V8AO, which is fed from VIN_SYS_5V0, so that a sum of all four would count DRAM twice (Jetson
+three inputs, and VDDQ_VDD2_1V8AO, which VIN_SYS_5V0 feeds, so that a sum of all four would count DRAM twice (Jetson
 Linux Developer Guide r36.4.3, Software-Based Power Consumption Modeling, and forums.developer.nvidia.com/t/223111, both
 as public power samplers quote them). VDD_IN is "the total power of module", and CV "includes DLA": NVIDIA's answers at
 the forum's /t/200883. Thor's VIN is measured before module and carrier board: /t/366461.

@@ -1,7 +1,7 @@
 """Temperatures: the kernel's thermal zones, and the sensors of CPUs and GPUs among its hwmon devices, in m°C.
 
 Kernel: Documentation/driver-api/thermal/sysfs-api.rst, Documentation/hwmon/sysfs-interface.rst. A sensor that is off is
-left out: a Jetson's says -256 °C, and its PMIC always 100 °C, where nothing measures it (Jetson Linux 32).
+left out: a Jetson's says -256 °C, and that of its PMIC always 50 or 100 °C, for nothing measures it (Jetson Linux 32).
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def _scope(zone: str) -> str:
 
 def _is_on(name: str, path: str) -> bool:
     value = _now(path)
-    return value is not None and value > OFF_MC and not (name.startswith("PMIC") and value == 100_000)
+    return value is not None and value > OFF_MC and not name.startswith("PMIC")
 
 
 def _now(path: str) -> Optional[int]:
