@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trees import write
 
+from whichpu.reports import meters as reports
 from whichpu.worker import meters, wire
 from whichpu.worker.meters import apple, drm, hailo
 from whichpu.worker.meters.sampler import Sampler
@@ -433,3 +434,11 @@ def test_all_three_are_in_the_table(tmp_path):
         assert one.facts.unit in meters.UNITS
         assert one.facts.scope in meters.SCOPES
         assert one.facts.quantity in meters.QUANTITIES
+
+
+def test_a_counter_of_busy_time_is_told_as_a_share():
+    facts = wire.Channel("drm", "card0 render", "utilisation", "us", "process", "fdinfo", counter=True)
+    found = wire.FoundMeters([facts], [])
+    sampled = wire.Sampled([wire.Trace(0, [1_000_000_000, 1_500_000_000], [7_000, 132_000])], 2, 0)
+    (row,) = reports.rows(found, sampled)
+    assert (row.quantity, row.unit, row.value) == ("utilisation", "1", 0.25)

@@ -72,9 +72,8 @@ def _print_channels(channels: Sequence[Row], screen: Console) -> None:
 
 def _row(channel: Channel, trace: Trace | None) -> Row:
     unit, factor = UNITS[channel.unit]
-    quantity, unit = {"energy": ("power", "W"), "cpu-time": ("cores in use", "cores")}.get(
-        channel.quantity, (channel.quantity, unit)
-    )
+    rates = {"energy": ("power", "W"), "cpu-time": ("cores in use", "cores"), "utilisation": ("utilisation", "1")}
+    quantity, unit = rates.get(channel.quantity, (channel.quantity, unit))
     row = Row(channel=channel, quantity=quantity, unit=unit)
     if trace is None or not trace.values:
         row.why_not = (trace.trouble if trace else None) or "it gave no reading"

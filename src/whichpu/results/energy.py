@@ -406,7 +406,7 @@ def _gauge(campaign: Campaign, number: int, channel: Channel, windows: Sequence[
     row = GaugeFigures(
         source=f"{channel.meter}:{channel.name}",
         quantity=channel.quantity,
-        unit="cores" if channel.quantity == "cpu-time" else UNITS[channel.unit][0],
+        unit={"cpu-time": "cores", "utilisation": "1"}.get(channel.quantity, UNITS[channel.unit][0]),
         scope=channel.scope,
         covers=channel.covers,
         sensor=channel.sensor,
