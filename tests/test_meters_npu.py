@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from trees import write
 
 from whichpu.reports import meters as reports
+from whichpu.results import energy
 from whichpu.worker import meters, wire
 from whichpu.worker.meters import apple, drm, hailo
 from whichpu.worker.meters.sampler import Sampler
@@ -154,6 +155,18 @@ def test_the_hotter_sensor_is_asked_seldom_and_the_rest_of_the_turns_are_no_news
     assert chip.values == [42_250, 44_000, 44_000]
     assert chip.trouble is None
     assert module.asked.count("temperature") == 4  # one when it was found
+
+
+def test_a_modules_joules_by_hand(hailort, tmp_path):
+    """1 W for 40 ms, a straight line to 3 W in 10 ms, 3 W for 50 ms: 0.04 + 0.02 + 0.15 J."""
+    hailort.modules[BOARD] = hailort.Module(watts=[1.0, *[1.0] * 5, *[3.0] * 7])
+    around = meters.Around(str(tmp_path))
+    found = hailo.find(around)
+    clock = Clock()
+    power, _ = clock.sampled(found, around, 100_000_000)
+    facts = channels(found)["power"].facts
+    began_ns = power.at_ns[0]
+    assert energy.joules(facts, power.at_ns, power.values, began_ns, began_ns + 100_000_000) == 0.21
 
 
 def test_a_device_that_falls_off_the_bus_ends_its_trace_alone(hailort, tmp_path):
