@@ -20,7 +20,7 @@ def first_read(channel: Channel, alive: Optional[Callable[[int], bool]] = None) 
     """
     facts = channel.facts
     try:
-        value = channel.read()
+        value = channel.read() or 0
     except PermissionError as problem:
         if problem.errno == errno.EACCES:
             return not_permitted(facts.meter, facts.quantity, facts.name, [facts.sensor])
