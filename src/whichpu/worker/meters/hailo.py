@@ -3,7 +3,7 @@
 Power is polled (``Control.power_measurement``): a new value every 2.2 ms, not averaged. The firmware's own averaging
 (``start_power_measurement``) is not used: its default has news each 2 x 256 x 1.1 ms = 563 ms, so that a window would
 have to last 11 s; it averages averages; and stopping it would end what another program has started.
-Sources: docstrings of ``hailo_platform.pyhailort.pyhailort.Control`` (github.com/hailo-ai/hailort); and HailoRT's Python
+Sources: docstrings of ``hailo_platform.pyhailort.pyhailort.Control`` (github.com/hailo-ai/hailort); HailoRT's Python
 Power Measurement Tutorial, by which power is to be read from another process than the one that infers, as here, and
 only on boards that have an INA231. Not run on hardware yet.
 """
