@@ -20,10 +20,11 @@ SLOWED = 1.25
 
 
 class Text(NamedTuple):
-    """A cell's text, and for a dash the reason."""
+    """A cell's text, for a dash the reason, and a smaller line below."""
 
     text: str
     reason: str | None = None
+    sub: str = ""
 
 
 class Grid(NamedTuple):

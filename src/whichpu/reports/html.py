@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from whichpu.reports import boundary, charts, conditions, sustained, sustained_charts, units
+from whichpu.reports import boundary, charts, conditions, memory, sustained, sustained_charts, units
 from whichpu.reports.words import STATUS, VERDICTS
 from whichpu.results.comparison import Comparison, agreeing, compare, fastest, measured_results
 from whichpu.results.known import why_stopped
@@ -253,6 +253,7 @@ def _view(number: int, file: str, campaign: Campaign) -> dict[str, Any]:
         "charts": _charts(campaign, measured, results),
         "tables": _tables(campaign, measured, notes) if measured else [],
         "sustained": _sustained(campaign, rows, notes),
+        "memory": _memory(campaign, measured, notes),
         "harness": [(_harness(row, measured), notes.touching(row, "median")) for row in yardsticks],
         "lacking": [_lack(row, results[row.name], notes) for row in rows if _lacking(row)],
         "ran": [_what_ran(row, results[row.name], campaign) for row in measured],
@@ -281,6 +282,19 @@ def _sustained(campaign: Campaign, rows: list[Figures], notes: Notes) -> dict[st
     }
 
 
+def _memory(campaign: Campaign, rows: list[Figures], notes: Notes) -> dict[str, Any] | None:
+    """The table, what to know about it, and curves while loading."""
+    if not memory.known(rows):
+        return None
+    panels = memory.panels(campaign, rows)
+    drawn = [memory.while_loading(panels, width) for width in WIDTHS] if panels else []
+    return {
+        "charts": [_chart("Memory while loading", memory.CURVE_SAYS, drawn, panels)] if panels else [],
+        "sentences": memory.sentences(rows),
+        "table": _of_grid(memory.grid(rows), notes),
+    }
+
+
 def _tables(campaign: Campaign, rows: list[Figures], notes: Notes) -> list[Table]:
     tables = [_latency(campaign, rows, notes), _beside(campaign, rows, notes)]
     return tables + [_of_grid(grid, notes) for grid in boundary.grids(rows, campaign)]
@@ -290,7 +304,7 @@ def _of_grid(grid: boundary.Grid, notes: Notes) -> Table:
     """A table of texts; a dash is marked with its reason."""
     heads = [Head(text, unit, words=not unit) for text, unit in grid.heads]
     cells = [
-        [Cell(text, marks=() if reason is None else (notes.reason(reason),)) for text, reason in row]
+        [Cell(text, sub, () if reason is None else (notes.reason(reason),)) for text, reason, sub in row]
         for row in grid.rows
     ]
     return Table(grid.title, grid.says, heads, cells)
@@ -514,7 +528,10 @@ def _tied(campaign: Campaign) -> set[str]:
 
 
 def _chart(
-    title: str, says: str, drawn: list[str], rows: Sequence[charts.Median | charts.Spread | sustained_charts.Panel]
+    title: str,
+    says: str,
+    drawn: list[str],
+    rows: Sequence[charts.Median | charts.Spread | sustained_charts.Panel | memory.Panel],
 ) -> dict[str, Any]:
     from markupsafe import Markup
 

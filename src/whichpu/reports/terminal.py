@@ -6,7 +6,7 @@ import io
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from whichpu.reports import boundary, conditions, sustained, units
+from whichpu.reports import boundary, conditions, memory, sustained, units
 from whichpu.reports.tables import NAME_LEAST, Column, fits, print_item, print_tables, safe, table
 from whichpu.reports.words import STATUS, VERDICTS
 from whichpu.results.boundary import PARTS
@@ -48,6 +48,7 @@ def show(campaign: Campaign, screen: Console) -> None:
     if measured:
         _print_latencies(screen, measured, verdicts)
         _print_others(screen, measured, campaign)
+        memory.show(measured, screen)
     for line in [*_notes(rows, campaign), *boundary.sentences(measured, campaign)]:
         screen.print(line, markup=False)
     screen.print(f"\n{why_stopped(campaign)}", markup=False)

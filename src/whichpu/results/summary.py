@@ -9,7 +9,10 @@ import numpy.typing as npt
 from whichpu.results.boundary import parts, reasons
 from whichpu.results.comparison import probability_of_best, ratios_to_the_fastest
 from whichpu.results.doubts import doubts_of
+from whichpu.results.energy import EnergyFigures, GaugeFigures, MeterCost, energy_figures, gauge_figures, meter_cost
+from whichpu.results.energy_doubts import energy_doubts
 from whichpu.results.latencies import median, opening_ratio, steady_blocks
+from whichpu.results.memory import MemoryFigures, memory_of
 from whichpu.results.schema import Campaign, Difference, Doubt, Reading, Result
 from whichpu.stats import describe
 from whichpu.stats.intervals import Estimate
@@ -24,7 +27,8 @@ class Figures(msgspec.Struct, kw_only=True):
     contender is faster. ``throughput_per_s`` is completed inferences over wall time (SingleStream).
     ``boundary`` is what a latency holds; ``compute_ns``, ``h2d_ns`` and ``d2h_ns`` are parts of ``parts_of_ns``, the
     latency of inferences of their own, as ``parts_by`` tells them.
-    ``load_ns`` and ``first_ns`` are medians over rounds. What is ``None`` has its reason in ``missing``.
+    ``load_ns`` and ``first_ns`` are medians over rounds. ``memory`` is on the host. What is ``None`` has its reason in
+    ``missing``.
     """
 
     name: str
@@ -70,6 +74,10 @@ class Figures(msgspec.Struct, kw_only=True):
     difference: Difference | None = None
     score: float | None = None
     score_delta: float | None = None
+    memory: MemoryFigures | None = None
+    energy: list[EnergyFigures] = []
+    gauges: list[GaugeFigures] = []
+    meter_cost: MeterCost | None = None
     missing: dict[str, str] = {}
     doubts: list[Doubt] = []
 
@@ -110,11 +118,15 @@ def figures(result: Result, campaign: Campaign) -> Figures:
         boundary=result.boundary,
         score=result.score,
         score_delta=_delta(result.score, campaign),
+        memory=memory_of(result),
+        energy=energy_figures(campaign, result),
+        gauges=gauge_figures(campaign, result),
+        meter_cost=meter_cost(campaign, result),
     )
     estimate = median(result)
     if estimate is not None:
         _describe(row, estimate, [reading for reading in result.readings if steady_blocks(reading)])
-    row.doubts = result.doubts + doubts_of(result, campaign, estimate)
+    row.doubts = result.doubts + doubts_of(result, campaign, estimate) + energy_doubts(campaign, result)
     return row
 
 
