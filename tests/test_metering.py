@@ -145,3 +145,12 @@ def test_the_list_of_meters_reads_a_tree_and_says_what_is_missing(tmp_path, caps
     assert "rapl:package-0" in told
     assert "it reads 0 W: it doesn't measure" in told
     assert "hwmon (power): not present" in told
+
+
+def test_a_sensor_too_slow_for_any_window_makes_none_and_says_what_would():
+    battery = channel_of(quantity="power", unit="uW", period_ns=10**9, name="BAT0")
+    (missing,) = metering.too_slow([battery, channel_of(quantity="power", unit="mW", period_ns=10**7)], 1.0)
+    assert missing.kind == "too-slow"
+    assert "BAT0 has news every 1 s" in missing.says
+    assert "--meter-window 25s" in missing.remedy
+    assert metering.too_slow([battery], 30.0) == []

@@ -68,7 +68,8 @@ class Meters:
         if self.link is None and self.metered.asked != "windows":
             return False
         return self.metered.asked == "windows" or any(
-            channel.quantity in ("energy", "power") or channel.scope in ("gpu", "npu") for channel in self.channels
+            needed_s(channel) <= LONGEST_S if tells_power(channel) else channel.scope in ("gpu", "npu")
+            for channel in self.channels
         )
 
     def numbers(self, quantity: str, scope: str | None = None) -> list[int]:
@@ -175,6 +176,7 @@ class Meters:
         self.stored = [metered.channels.index(channel) for channel in found.channels]
         if metered.window_s is None:
             metered.window_s = window_s(found.channels)
+        metered.missing += too_slow(found.channels, metered.window_s)
 
     def _ask(self, request: object, answer: type[Answer], thaw: bool = False, freeze: bool = False) -> Answer | None:
         if self.link is None:
@@ -225,13 +227,33 @@ def packed(trace: wire.Trace, channel: int, from_ns: int) -> Trace:
 
 def window_s(channels: Sequence[wire.Channel]) -> float:
     """How long a window must be for the slowest sensor of power, within bounds."""
-    needed = [
-        (PERIODS * (channel.period_ns or 0) + channel.averages_ns) / 1e9
+    needed = [needed_s(channel) for channel in channels if tells_power(channel)]
+    return max([SHORTEST_S, *(seconds for seconds in needed if seconds <= LONGEST_S)])
+
+
+def too_slow(channels: Sequence[wire.Channel], window: float) -> list[wire.Missing]:
+    """Sensors of power that tell nothing in windows of so many seconds."""
+    return [
+        wire.Missing(
+            channel.meter,
+            channel.quantity,
+            "too-slow",
+            f"{channel.name} has news every {(channel.period_ns or 0) / 1e9:g} s; a window takes {window:g} s",
+            f"give --meters windows --meter-window {needed_s(channel):.0f}s",
+        )
         for channel in channels
-        if channel.quantity in ("energy", "power")
+        if tells_power(channel) and needed_s(channel) > max(window, LONGEST_S)
     ]
-    fitting = [seconds for seconds in needed if seconds <= LONGEST_S]
-    return max([SHORTEST_S, *fitting])
+
+
+def needed_s(channel: wire.Channel) -> float:
+    """How long a window must be for a sensor."""
+    return (PERIODS * (channel.period_ns or 0) + channel.averages_ns) / 1e9
+
+
+def tells_power(channel: wire.Channel) -> bool:
+    """Does a sensor tell power, or energy?"""
+    return channel.quantity in ("energy", "power")
 
 
 def look(root: str = "/", seconds: float = 0.6) -> tuple[wire.FoundMeters, wire.Sampled]:
