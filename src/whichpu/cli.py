@@ -17,6 +17,7 @@ from whichpu import __version__
 from whichpu.commands.check import check
 from whichpu.commands.devices import devices
 from whichpu.commands.doctor import doctor
+from whichpu.commands.join import join
 from whichpu.commands.meters import meters
 from whichpu.commands.run import run
 from whichpu.commands.scenario import scenario
@@ -30,7 +31,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # plain help answers in a third of the time
 )
-COMMANDS = (devices, doctor, meters, run, scenario, show, compare, report, check)
+COMMANDS = (devices, doctor, meters, run, scenario, show, compare, report, join, check)
 NAMES = [command.__name__ for command in COMMANDS]
 for command in COMMANDS:
     app.command()(command)

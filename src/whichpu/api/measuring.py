@@ -51,6 +51,36 @@ class Measurement:
 
         return pandas.DataFrame([msgspec.to_builtins(row) for row in self.figures]).set_index("name")
 
+    def join(
+        self,
+        log: Pathlike,
+        *,
+        format: str | None = None,
+        shift_s: float | None = None,
+        began: str | None = None,
+        align: bool = False,
+        interval_s: float | None = None,
+        zone: str | None = None,
+        columns: Mapping[str, str] | None = None,
+        voltage_v: float | str | None = None,
+        scope: str | None = None,
+    ) -> Measurement:
+        """This measurement with another program's log of power, written meanwhile; not saved yet.
+
+        ``format`` is recognised where it isn't told. Of ``shift_s`` (added to the log's times), ``began`` (the time of
+        day of its first line) and ``align`` (find it by the run's pattern of busy and idle) give one at most.
+        ``interval_s`` is the time between lines that carry none, ``zone`` that of times of day (``+09:00``; default:
+        this machine's), ``columns`` what columns hold (``{"P1": "power:mW"}``), ``voltage_v`` the supply where only the
+        current was logged, ``scope`` what a bench meter covers (default: ``board``). Raises
+        :class:`whichpu.UserError`.
+        """
+        from whichpu.results import join
+
+        path = Path(log)
+        options = join.options(interval_s, zone, columns, voltage_v, scope)
+        clock = join.clock(shift_s, began, align, options.zone)
+        return Measurement(join.join(self.campaign, join.data_of(path), path.name, options, clock, format))
+
     def save(self, path: Pathlike) -> None:
         """Write the campaign file. Raises :class:`whichpu.UserError`."""
         from whichpu.results import store
