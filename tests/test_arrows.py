@@ -17,7 +17,7 @@ ARROWS = {
     "__main__": {"cli"},
     "__init__": {"api"},
     "api": {"campaign", "models", "reports", "results"},
-    "reports": {"results", "stats"},
+    "reports": {"results", "stats", "worker.wire"},
     "campaign": {"models", "results", "stats", "targets", "tasks", "worker.wire"},
     "tasks": {"results"},
     "models": {"results", "worker.wire"},
