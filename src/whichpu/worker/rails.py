@@ -36,10 +36,10 @@ HOLDS: Dict[str, str] = {
     "SOC": "SoC: memory controller, video, the rest of the chip",
     "CV": "DLA and PVA together",
     "VDDRQ": "DRAM",
-    "SYS5V": "5 V supply of the rest of the module",
+    "SYS5V": "5 V supply of the rest of the module; " + BEYOND,
     "VDD_GPU_SOC": "GPU and SoC together",
     "VDD_CPU_CV": "CPU, DLA and PVA together: the DLA's power can't be told from the CPU's",
-    "VIN_SYS_5V0": "5 V supply of the rest of the module",
+    "VIN_SYS_5V0": "5 V supply of the rest of the module; " + BEYOND,
     "VDDQ_VDD2_1V8AO": "DRAM and what is always on",
     "VDD_CPU_GPU_CV": "CPU, GPU, DLA and PVA together: none of them can be told from the others",
     "VDD_SOC": "SoC: memory controller, video, the rest of the chip",
@@ -88,9 +88,7 @@ def rails(names: Iterable[str]) -> Dict[str, Rail]:
     found = {name: Rail("rail", HOLDS.get(name, "one supply rail; what it feeds is not known here")) for name in here}
     for whole in SUMMED:
         if all(name in found for name in whole):
-            for name in whole:
-                covers = "%s; the sum: the module, %s" % (HOLDS[name], BEYOND)
-                found[name] = Rail("rails", covers, sums_to=SUM)
+            found.update((name, Rail("rails", HOLDS[name], sums_to=SUM)) for name in whole)
     for total, (scope, covers, parts) in TOTALS.items():
         if total in found and (total != "VIN" or "VDD_CPU_SOC_MSS" in found):
             found[total] = Rail(scope, covers)
