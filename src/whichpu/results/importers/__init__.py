@@ -25,6 +25,8 @@ from whichpu.worker.wire import Channel
 FORMATS: dict[str, str] = {
     "ptdaemon": ".ptdaemon",
     "tegrastats": ".tegrastats",
+    "dmon": ".dmon",
+    "nvidia-smi-csv": ".nvidia_smi_csv",
     "csv": ".meter_csv",
 }
 """Names of formats (``--format``) and their modules."""
