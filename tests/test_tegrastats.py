@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from whichpu.errors import UserError
-from whichpu.results import importers
+from whichpu.results import energy, importers
 from whichpu.results.importers import tegrastats
 from whichpu.worker.rails import SUM
 
@@ -52,6 +52,32 @@ def test_jetpack_4_has_no_times_and_no_units():
     assert read.series[0].at_ns == [0, S, 2 * S, 3 * S, 4 * S, 5 * S]
     assert "one each 1 s (tegrastats' own interval" in read.notes[0]
     assert not [series for series in read.series if "PMIC" in series.channel.name]
+
+
+def test_joules_by_hand():
+    read = golden("jetpack4-agx-xavier")
+    by_hand = {
+        # 0.155 / 2 + (0.155 + 9.18) / 2 + (9.18 + 9.335) / 2 + 9.335 + 9.335 / 2
+        "GPU": 28.005,
+        # (0.311 + 0.466) / 2 + (0.466 + 1.398) / 2 + (1.398 + 1.243) / 2 + 1.243 + (1.243 + 0.311) / 2
+        "CPU": 4.661,
+        # 0.932 + (0.932 + 2.486) / 2 + 2 x 2.486 + (2.486 + 0.932) / 2
+        "SOC": 9.322,
+        "CV": 0.775,
+        "VDDRQ": 5.901,
+        "SYS5V": 8.556,
+    }
+    found = {
+        one.channel.name: energy.joules(one.channel, one.at_ns, one.values, 0, 5 * S)
+        for one in read.series
+        if one.channel.quantity == "power"
+    }
+    assert found == by_hand
+    (module,) = [one for one in golden("jetpack6-orin-nano").series if one.channel.name == "VDD_IN"]
+    # From the middle of the first gap to the last reading: 4.824 x 0.5 + (4.824 + 9.648) / 2 + (9.648 + 9.73) / 2
+    assert (
+        energy.joules(module.channel, module.at_ns, module.values, module.at_ns[0] + S // 2, module.at_ns[-1]) == 19.337
+    )
 
 
 def test_the_interval_may_be_told():
