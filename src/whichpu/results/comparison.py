@@ -34,10 +34,9 @@ def compare(campaign: Campaign, baseline: str | None = None) -> list[Comparison]
 
     Raises :class:`UserError` for a baseline that is not there or has no figures.
     """
-    measured = measured_results(campaign)
-    if not measured:
+    base = baseline_of(campaign, baseline)
+    if base is None:
         return []
-    base = fastest(measured) if baseline is None else _named(campaign, baseline)
     others = [result for result in campaign.results if result is not base and not result.yardstick]
     rivals = [result for result in others if _counts(result, campaign) and result.boundary == base.boundary]
     evidence = {result.name: ratio(result, base) if result in rivals else None for result in others}
@@ -47,6 +46,17 @@ def compare(campaign: Campaign, baseline: str | None = None) -> list[Comparison]
     family = len(known) if baseline is not None else len(known) * (len(known) + 1) // 2
     adjusted = dict(zip(known, holm(list(known.values()), family), strict=True))
     return [_judged(campaign, base, result, evidence[result.name], adjusted, family) for result in others]
+
+
+def baseline_of(campaign: Campaign, baseline: str | None) -> Result | None:
+    """The contender that others are held against: the one named, or the fastest; ``None`` where none has figures.
+
+    Raises :class:`UserError` for a baseline that is not there or has no figures.
+    """
+    measured = measured_results(campaign)
+    if not measured:
+        return None
+    return fastest(measured) if baseline is None else _named(campaign, baseline)
 
 
 def across(campaigns: list[tuple[str, Campaign]]) -> list[Comparison]:

@@ -83,18 +83,17 @@ def sources(campaign: Campaign) -> list[Source]:
     metered = campaign.metered
     if metered is None:
         return []
-    groups: dict[str, list[int]] = {}
+    sums: dict[tuple[str, str], list[int]] = {}
     for number, channel in enumerate(metered.channels):
-        if is_power(channel):
-            name = channel.name if channel.sums_to is None else channel.sums_to
-            groups.setdefault(f"{channel.meter}:{name}", []).append(number)
+        if is_power(channel) and channel.sums_to is not None:
+            sums.setdefault((channel.meter, channel.sums_to), []).append(number)
     found: dict[str, Source] = {}
-    for key, numbers in groups.items():
-        _put(found, _source(metered, key, numbers, alone=True))
-        if len(numbers) > 1:
-            for number in numbers:
-                channel = metered.channels[number]
-                _put(found, _source(metered, f"{channel.meter}:{channel.name}", [number], alone=False))
+    for (meter, total), numbers in sums.items():
+        _put(found, _source(metered, f"{meter}:{total}", numbers, alone=True))
+    for number, channel in enumerate(metered.channels):
+        members = sums.get((channel.meter, channel.sums_to or ""), [])
+        if is_power(channel) and len(members) != 1:
+            _put(found, _source(metered, f"{channel.meter}:{channel.name}", [number], alone=not members))
     return list(found.values())
 
 

@@ -178,8 +178,10 @@ def _usual(lengths: np.ndarray[tuple[int], np.dtype[np.int64]]) -> int:
 
 
 def _coarse(levels: Sequence[int]) -> bool:
+    """Does it mostly move by its smallest step?"""
     steps = [abs(after - before) for before, after in pairwise(levels)]
-    return not steps or float(np.median(steps)) < 2 * min(steps)
+    smallest = min((after - before for before, after in pairwise(sorted(set(levels)))), default=0)
+    return not steps or float(np.median(steps)) < 2 * smallest
 
 
 def stands_still_ns(readings: Readings, begin_ns: int, end_ns: int) -> int:
