@@ -100,6 +100,9 @@ def test_everything_a_new_driver_tells_is_read_in_its_own_unit(machine):
     assert "whoever uses it" in facts["gpu0 energy"].covers and "NVIDIA Stand-in 16GB" in facts["gpu0 energy"].covers
     assert (facts["gpu0 power instant"].period_ns, facts["gpu0 power instant"].averages_ns) == (100_000_000, 0)
     assert facts["gpu0 memory of the process"].part_of == "gpu0 memory"
+    asked = {name: sampler.every_ns(one) for name, one in facts.items()}
+    assert asked.pop("gpu0 energy") == sampler.UNKNOWN_PERIOD_NS
+    assert min(asked.values()) == 50_000_000  # each question costs the driver that the contender needs
     assert all(one.meter in METERS and one.unit in UNITS for one in facts.values())
 
 

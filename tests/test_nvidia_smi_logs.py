@@ -1,6 +1,6 @@
 """Logs of nvidia-smi: dmon's in their forms, and tables of --query-gpu; values by hand, errors that name the line.
 
-golden/logs: dmon-2021.log and dmon-dated.log hold lines as published (tutorials of RTX 8000 and of -o DT); the others are
+golden/logs: dmon-2021.log and dmon-dated.log hold lines as published (a tutorial, and notes on -o DT); the others are
 made after published forms, with values of our own.
 """
 

@@ -61,6 +61,8 @@ POWER_PERIOD_NS = 100_000_000
 AVERAGE_NS = 1_000_000_000
 SAMPLE_LEAST_NS, SAMPLE_MOST_NS = 166_666_667, 1_000_000_000
 """The period over which utilisation is a share: between these, by the product."""
+LIVE_NS = 100_000_000
+"""Memory, clocks and temperature are told as they are; read twice in so long, since each question costs the driver."""
 NOT_AVAILABLE = 2**64 - 1
 """``NVML_VALUE_NOT_AVAILABLE`` in ``usedGpuMemory``: the driver doesn't know, as under WDDM."""
 FIRST_PID_NAMESPACE = "pid:[4026531836]"
@@ -452,7 +454,8 @@ def _device_channels(gpu: Gpu) -> "List[List[Channel]]":
         return channel(name, "utilisation", "percent", call, lambda: gpu.utilisation(of), **facts)
 
     reserved = "all of %s, what the driver reserves included" % gpu.title
-    chip = {"covers": "the chip of %s" % gpu.title}
+    live: Dict[str, Any] = {"period_ns": LIVE_NS}
+    chip: Dict[str, Any] = {"covers": "the chip of %s" % gpu.title, **live}
     energy, usage = "nvmlDeviceGetTotalEnergyConsumption", "nvmlDeviceGetPowerUsage"
     return [
         [simple("energy", "energy", "mJ", energy, kind=c_ulonglong, counter=True)],
@@ -464,15 +467,15 @@ def _device_channels(gpu: Gpu) -> "List[List[Channel]]":
         [share("utilisation", "gpu")],
         [share("memory utilisation", "memory")],
         [
-            channel("memory", "memory", "B", "nvmlDeviceGetMemoryInfo_v2", gpu.memory_allocated),
-            channel("memory", "memory", "B", "nvmlDeviceGetMemoryInfo", gpu.memory_used, covers=reserved),
+            channel("memory", "memory", "B", "nvmlDeviceGetMemoryInfo_v2", gpu.memory_allocated, **live),
+            channel("memory", "memory", "B", "nvmlDeviceGetMemoryInfo", gpu.memory_used, covers=reserved, **live),
         ],
         [
             channel("temperature", "temperature", "C", "nvmlDeviceGetTemperatureV", gpu.celsius, **chip),
             simple("temperature", "temperature", "C", "nvmlDeviceGetTemperature", 0, **chip),
         ],
         [simple("SM clock", "clock", "MHz", "nvmlDeviceGetClockInfo", CLOCK_SM, **chip)],
-        [simple("memory clock", "clock", "MHz", "nvmlDeviceGetClockInfo", CLOCK_MEMORY)],
+        [simple("memory clock", "clock", "MHz", "nvmlDeviceGetClockInfo", CLOCK_MEMORY, **live)],
     ]
 
 
@@ -509,7 +512,7 @@ def _process_channels(gpu: Gpu, around: Around) -> Found:
     try:
         gpu.processes()
         call = "nvmlDeviceGetComputeRunningProcesses"
-        found.append(channel("memory", "memory", "B", call, processes.memory))
+        found.append(channel("memory", "memory", "B", call, processes.memory, period_ns=LIVE_NS))
     except Refused as problem:
         return [_missing("memory", problem, "gpu%d memory of the process: " % gpu.index)]
     try:
