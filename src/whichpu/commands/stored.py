@@ -31,11 +31,12 @@ def compare(
 ) -> None:
     """Compare contenders: ratios with intervals and verdicts; a tie is an answer."""
     from whichpu.reports import terminal
-    from whichpu.results import comparison, store
+    from whichpu.results import comparison, energy_ratios, store
 
     campaigns = [(str(path), store.load(path)) for path in results]
-    rows = [row for _, campaign in campaigns for row in comparison.compare(campaign, baseline)]
-    rows += comparison.across(campaigns)
+    kinds = (comparison.compare, energy_ratios.compare_energy, energy_ratios.compare_memory)
+    rows = [row for kind in kinds for _, campaign in campaigns for row in kind(campaign, baseline)]
+    rows += comparison.across(campaigns) + energy_ratios.across_energy(campaigns)
     if as_json:
         print_json({"comparisons": rows})
     elif not rows:
@@ -47,6 +48,10 @@ def compare(
 def report(
     results: Annotated[list[Path], typer.Argument(metavar="RESULT...", help="Campaign files and scenario files.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="HTML file to write.")] = Path("report.html"),
+    normalise_to: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Hold all contenders of all campaigns against this one, in one figure."),
+    ] = None,
     as_json: options.Json = False,
 ) -> None:
     """Write an HTML report that needs no network."""
@@ -54,6 +59,6 @@ def report(
     from whichpu.results import scenarios, store
 
     replaceable(output, HTML, "an HTML page", results)
-    page = html.page([(path.name, scenarios.load_any(path)) for path in results])
+    page = html.page([(path.name, scenarios.load_any(path)) for path in results], normalise_to)
     store.write(output, page.encode())
     print_json({"path": str(output)}) if as_json else typer.echo(f"Wrote {output}")

@@ -11,9 +11,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from whichpu.reports import boundary, charts, conditions, memory, sustained, sustained_charts, units
+from whichpu.reports import (
+    boundary,
+    charts,
+    conditions,
+    energy,
+    memory,
+    normalised_chart,
+    power_charts,
+    sustained,
+    sustained_charts,
+    units,
+)
+from whichpu.reports.normalised import Fact, Normalised, normalised
 from whichpu.reports.words import STATUS, VERDICTS
 from whichpu.results.comparison import Comparison, agreeing, compare, fastest, measured_results
+from whichpu.results.energy_doubts import ENERGY
 from whichpu.results.known import why_stopped
 from whichpu.results.latencies import round_logs, steady_blocks
 from whichpu.results.scenarios import ScenarioRun
@@ -139,15 +152,22 @@ class Notes:
         return LETTERS[number] if number < len(LETTERS) else f"{LETTERS[number % len(LETTERS)]}{number // len(LETTERS)}"
 
 
-def page(files: Sequence[tuple[str, Campaign | ScenarioRun]]) -> str:
-    """The whole report of campaigns and scenarios, each with the name of its file; no network, no script."""
+def page(files: Sequence[tuple[str, Campaign | ScenarioRun]], normalise_to: str | None = None) -> str:
+    """The whole report of campaigns and scenarios, each with the name of its file; no network, no script.
+
+    ``normalise_to`` names the contender that all others of all campaigns are held against in one figure. Raises
+    :class:`whichpu.errors.UserError` where none is called so.
+    """
     from whichpu.reports import scenarios
 
+    campaigns = [(name, one) for name, one in files if isinstance(one, Campaign)]
+    together = None if normalise_to is None else normalised(campaigns, normalise_to)
     views = [
-        _view(number, name, one) if isinstance(one, Campaign) else scenarios.view(number, name, one)
+        _view(number, name, one, alone=normalise_to is None)
+        if isinstance(one, Campaign)
+        else scenarios.view(number, name, one)
         for number, (name, one) in enumerate(files, 1)
     ]
-    campaigns = [(name, one) for name, one in files if isinstance(one, Campaign)]
     models = list(dict.fromkeys(one.model.name for _, one in files))
     return (
         _templates()
@@ -155,7 +175,9 @@ def page(files: Sequence[tuple[str, Campaign | ScenarioRun]]) -> str:
         .render(
             title=f"WhichPU: {units.joined(models)}",
             views=views,
+            together=_bars(together),
             measured=bool(campaigns),
+            metered=any(view.get("energy") for view in views),
             tested=len(campaigns) < len(files),
             swaps=charts.DARK,
             matters=_matters(campaigns),
@@ -240,7 +262,7 @@ def _cautions(first: Figures, ratios: list[Comparison], campaign: Campaign) -> l
 # ---------------------------------------------------------------- one campaign
 
 
-def _view(number: int, file: str, campaign: Campaign) -> dict[str, Any]:
+def _view(number: int, file: str, campaign: Campaign, alone: bool = True) -> dict[str, Any]:
     rows, results = summarize(campaign), {result.name: result for result in campaign.results}
     measured, notes = _ranked(rows, campaign), Notes(f"m{number}")
     yardsticks = [row for row in rows if row.yardstick and row.median_ns is not None]
@@ -253,11 +275,17 @@ def _view(number: int, file: str, campaign: Campaign) -> dict[str, Any]:
         "charts": _charts(campaign, measured, results),
         "tables": _tables(campaign, measured, notes) if measured else [],
         "sustained": _sustained(campaign, rows, notes),
+        "energy": _energy(campaign, file, measured, notes, alone),
         "memory": _memory(campaign, measured, notes),
         "harness": [(_harness(row, measured), notes.touching(row, "median")) for row in yardsticks],
         "lacking": [_lack(row, results[row.name], notes) for row in rows if _lacking(row)],
         "ran": [_what_ran(row, results[row.name], campaign) for row in measured],
-        "scores": [*_scores(campaign), why_stopped(campaign), conditions.sentence(campaign)],
+        "scores": [
+            *_scores(campaign),
+            why_stopped(campaign),
+            conditions.sentence(campaign),
+            *_unmetered(campaign, rows),
+        ],
         "notes": notes,
     }
 
@@ -293,6 +321,46 @@ def _memory(campaign: Campaign, rows: list[Figures], notes: Notes) -> dict[str, 
         "sentences": memory.sentences(rows),
         "table": _of_grid(memory.grid(rows), notes),
     }
+
+
+def _energy(campaign: Campaign, file: str, rows: list[Figures], notes: Notes, alone: bool) -> dict[str, Any] | None:
+    """Power and energy: tables, power over time, and bars held against the fastest; ``None`` where there is none."""
+    tables = [_of_grid(grid, notes) for grid in energy.grids(campaign, rows)]
+    if not tables:
+        for row in rows:
+            notes.touching(row, ENERGY)  # what the meters cost is told in any case
+        return None
+    named = {row.name: row for row in rows}
+    for line in tables[0].rows:
+        line[0] = replace(line[0], marks=notes.touching(named[line[0].text], ENERGY))
+    limit_w = campaign.metered.limit_w if campaign.metered else None
+    return {
+        "tables": tables,
+        "others": [_of_grid(grid, notes) for grid in energy.others(campaign, rows)],
+        "charts": [
+            _chart(title, says, [power_charts.over_time(panels, limit_w, width) for width in WIDTHS], panels)
+            for title, says, panels in (
+                ("Power over time", power_charts.SAYS, energy.panels(campaign, rows)),
+                ("Power in the sustained run", power_charts.LONG_SAYS, energy.sustained_panels(campaign, rows)),
+            )
+            if panels
+        ],
+        "sentences": energy.sentences(campaign, rows),
+        "bars": _bars(normalised([(file, campaign)])) if alone else None,
+    }
+
+
+def _bars(found: Normalised | None) -> dict[str, Any] | None:
+    """The chart of bars, with its reasons."""
+    if found is None:
+        return None
+    drawn = [normalised_chart.bars(found.panels, width) for width in WIDTHS]
+    return {**_chart(found.title, found.says, drawn, found.facts), "absent": found.absent}
+
+
+def _unmetered(campaign: Campaign, rows: list[Figures]) -> list[str]:
+    why_not = energy.absence(campaign, rows)
+    return [] if why_not is None else [why_not]
 
 
 def _tables(campaign: Campaign, rows: list[Figures], notes: Notes) -> list[Table]:
@@ -396,7 +464,7 @@ def _time(row: Figures, name: str, unit: units.Unit, notes: Notes) -> Cell:
 
 def _place(doubt: Doubt) -> str:
     """Beside which figure a doubt is marked."""
-    return doubt.touches if doubt.touches in (*TIMES, SUSTAINED) else TOUCHES.get(doubt.kind, "name")
+    return doubt.touches if doubt.touches in (*TIMES, SUSTAINED, ENERGY) else TOUCHES.get(doubt.kind, "name")
 
 
 def _difference(row: Figures, notes: Notes) -> Cell:
@@ -531,7 +599,7 @@ def _chart(
     title: str,
     says: str,
     drawn: list[str],
-    rows: Sequence[charts.Median | charts.Spread | sustained_charts.Panel | memory.Panel],
+    rows: Sequence[charts.Median | charts.Spread | sustained_charts.Panel | memory.Panel | power_charts.Panel | Fact],
 ) -> dict[str, Any]:
     from markupsafe import Markup
 

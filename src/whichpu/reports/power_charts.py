@@ -20,6 +20,12 @@ SAYS = (
 )
 
 
+LONG_SAYS = (
+    "Each contender alone, back to back, without a pause. Line: power as the sensor told it, read at a slow pace."
+    " Dot: the peak. One power axis for all panels."
+)
+
+
 class Panel(NamedTuple):
     """One contender in one window: seconds from its beginning and watts, and how long it ran."""
 
@@ -60,7 +66,7 @@ def over_time(rows: Sequence[Panel], limit_w: float | None = None, width: int = 
 
 
 def thinned(points: Sequence[tuple[float, float]], most: int) -> list[tuple[float, float]]:
-    """At most about ``most`` points: of each stretch the least and the most, in their order, so that no peak is lost."""
+    """At most about ``most`` points: of each stretch the least and the most, so that no peak is lost."""
     if len(points) <= most:
         return list(points)
     size = -(-2 * len(points) // most)
@@ -112,7 +118,7 @@ class _Frame(NamedTuple):
     def _limit(self, x: altair.X, y: altair.Y, first: bool) -> list[Any]:
         if self.limit is None:
             return []
-        words = f"limit {units.power(self.limit * self.unit.size)}"
+        words = f"limit {units.as_given_w(self.limit * self.unit.size)}"
         rule = [{"x": self.first_s, "y": self.limit, "text": words}]
         style: dict[str, Any] = {"align": "left", "baseline": "bottom", "dx": 3, "dy": -3, "color": INK, "fontSize": 12}
         drawn: list[Any] = [self._of(rule).mark_rule(color=INK, strokeDash=[4, 3]).encode(y=y)]

@@ -6,9 +6,9 @@ import io
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from whichpu.reports import boundary, conditions, memory, sustained, units
+from whichpu.reports import boundary, conditions, energy, memory, sustained, units
 from whichpu.reports.tables import NAME_LEAST, Column, fits, print_item, print_tables, safe, table
-from whichpu.reports.words import STATUS, VERDICTS
+from whichpu.reports.words import METRICS, STATUS, VERDICTS
 from whichpu.results.boundary import PARTS
 from whichpu.results.comparison import Comparison, agreeing, compare, fastest, measured_results
 from whichpu.results.known import why_stopped
@@ -55,6 +55,7 @@ def show(campaign: Campaign, screen: Console) -> None:
     if campaign.watched is not None:
         screen.print(conditions.sentence(campaign), markup=False)
     sustained.show(campaign, screen)
+    energy.show(campaign, measured, screen)
     absent = [row for row in rows if row.median_ns is None or row.status not in ("measured", "pending")]
     if absent:
         _print_absent(screen, absent)
@@ -62,7 +63,12 @@ def show(campaign: Campaign, screen: Console) -> None:
 
 
 def comparisons(rows: Sequence[Comparison], screen: Console) -> None:
-    """Print verdicts as a table."""
+    """Print verdicts, a table for each metric."""
+    for metric in dict.fromkeys(row.metric for row in rows):
+        _comparisons(METRICS.get(metric, metric), [row for row in rows if row.metric == metric], screen)
+
+
+def _comparisons(title: str, rows: Sequence[Comparison], screen: Console) -> None:
     names = Column("contender", [row.contender for row in rows], folds=True, least_of_names=NAME_LEAST)
     columns = [
         Column("baseline", [row.baseline for row in rows], folds=True),
@@ -72,9 +78,9 @@ def comparisons(rows: Sequence[Comparison], screen: Console) -> None:
     ]
     because = Column("because", [_one_line(row.reason) for row in rows])
     if fits(screen, [names, *columns, because]):
-        screen.print(table("", [names, *columns, because]))
+        screen.print(table(title, [names, *columns, because]))
         return
-    print_tables(screen, names, {"": columns})
+    print_tables(screen, names, {title: columns})
     for name, reason in zip(names.cells, because.cells, strict=True):
         print_item(screen, f"{name}: {reason}", indent=2)
 

@@ -91,6 +91,11 @@ def power(value_w: float | None, significant: int = 3) -> str:
     return f"{in_unit(value_w, unit, significant)} {unit.name}"
 
 
+def as_given_w(value_w: float) -> str:
+    """A power that somebody gave, with as many digits as it was given."""
+    return f"{value_w:g} W"
+
+
 def percent(value: float | None, significant: int = 2) -> str:
     """A share as ``±``-less percent: 0.023 is ``2.3 %``."""
     return UNKNOWN if value is None else f"{digits(100 * value, significant)} %"
