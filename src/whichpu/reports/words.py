@@ -20,5 +20,13 @@ VERDICTS = {
     "worse": "worse",
     "not-comparable": "not comparable",
 }
+METRICS = {
+    "latency_median": "",
+    "energy_per_inference": "energy per inference, gross",
+    "energy_per_inference_net": "energy per inference, net of idle",
+    "memory_peak": "most memory resident",
+}
+"""What is compared; latency goes without saying."""
+
 PLAINER = {"–": "-", "µ": "u", "±": "+-", "·": "-", "…": "."}
 """What stands for a character that a terminal of few letters can't show."""
