@@ -11,6 +11,7 @@ from __future__ import annotations
 import copy
 import datetime
 import hashlib
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -31,8 +32,6 @@ from whichpu.stats.align import CLEARER, SPANS, Fit, Pattern, Span, find
 from whichpu.worker.wire import Channel
 
 S = 1_000_000_000
-GAP = 3
-"""So many periods without a reading are a gap, which no energy is formed over."""
 TESTED_S = 600.0
 """How far off a clock may be to be found out."""
 ZONE_S = 900
@@ -293,7 +292,8 @@ def _signals(log: Log) -> list[tuple[Array, npt.NDArray[np.float64]]]:
     """What may show the pattern: power (a sum's rails together), else utilisation."""
     power: dict[str, tuple[Array, npt.NDArray[np.float64]]] = {}
     for series in log.series:
-        channel, at_ns = series.channel, np.asarray(series.at_ns, np.int64)
+        # A mean over the time before a reading is of the middle of that time.
+        channel, at_ns = series.channel, np.asarray(series.at_ns, np.int64) - series.channel.averages_ns // 2
         if channel.quantity not in ("power", "energy") or channel.part_of is not None or at_ns.size < 3:
             continue
         values = np.asarray(series.values, np.float64)
@@ -308,7 +308,7 @@ def _signals(log: Log) -> list[tuple[Array, npt.NDArray[np.float64]]]:
     if power:
         return list(power.values())
     return [
-        (np.asarray(series.at_ns, np.int64), np.asarray(series.values, np.float64))
+        (np.asarray(series.at_ns, np.int64) - series.channel.averages_ns // 2, np.asarray(series.values, np.float64))
         for series in log.series
         if series.channel.quantity == "utilisation" and len(series.at_ns) >= 3
     ]
@@ -365,25 +365,16 @@ def _cut(series: Series, number: int, windows: Sequence[MeterWindow], shift_ns: 
         first = max(0, int(np.searchsorted(at_ns, begin_ns - around_ns)) - 1)
         last = int(np.searchsorted(at_ns, end_ns + around_ns, "right")) + 1
         mine = at_ns[first:last]
-        trouble = _trouble(mine, begin_ns, end_ns, period_ns)
-        if not ((mine >= begin_ns) & (mine <= end_ns)).any() and trouble:
-            window.traces.append(Trace(channel=number, at_ns=pack([]), values=pack([]), trouble=trouble))
+        if not ((mine >= begin_ns) & (mine <= end_ns)).any():
+            nothing = "the log has no reading in this window"
+            window.traces.append(Trace(channel=number, at_ns=pack([]), values=pack([]), trouble=nothing))
             continue
-        _add(window, number, mine - begin_ns + window.began_ns, values[first:last], trouble)
+        _add(window, number, mine - begin_ns + window.began_ns, values[first:last])
         readings += int(mine.size)
     return readings
 
 
-def _trouble(at_ns: Array, begin_ns: int, end_ns: int, period_ns: int) -> str | None:
-    """Why no energy can be formed in a window: the log has a gap there."""
-    if not ((at_ns > begin_ns - GAP * period_ns) & (at_ns < end_ns + GAP * period_ns)).any():
-        return "the log has no readings in this window"
-    inside = at_ns[(np.roll(at_ns, -1) > begin_ns) & (np.roll(at_ns, 1) < end_ns)] if at_ns.size > 2 else at_ns
-    widest_ns = int(np.diff(inside).max(initial=0))
-    return f"the log has a gap of {widest_ns / S:.2g} s here" if widest_ns > GAP * period_ns else None
-
-
-def _add(window: MeterWindow, number: int, at_ns: Array, values: Array, trouble: str | None) -> None:
+def _add(window: MeterWindow, number: int, at_ns: Array, values: Array) -> None:
     """A trace of readings at times of CLOCK_MONOTONIC, which may begin before those of the window's own sensors."""
     began_ns = window.from_ns if window.traces and window.from_ns else window.began_ns
     from_ns = max(0, min(began_ns, int(at_ns[0])))
@@ -392,9 +383,7 @@ def _add(window: MeterWindow, number: int, at_ns: Array, values: Array, trouble:
         window.traces = [msgspec.structs.replace(trace, at_ns=_later(trace.at_ns, late_ns)) for trace in window.traces]
     window.from_ns = from_ns
     above = max(0, -int(values.min(initial=0)))
-    window.traces.append(
-        Trace(channel=number, at_ns=pack(at_ns - from_ns), values=pack(values + above), above=above, trouble=trouble)
-    )
+    window.traces.append(Trace(channel=number, at_ns=pack(at_ns - from_ns), values=pack(values + above), above=above))
 
 
 def _later(column: Column, late_ns: int) -> Column:
@@ -405,7 +394,7 @@ def _later(column: Column, late_ns: int) -> Column:
 
 
 def _coverage(windows: Sequence[MeterWindow], first: int) -> list[str]:
-    """In how many windows the log is whole."""
+    """In how many windows the log has readings."""
     whole = sum(any(trace.channel == first and trace.trouble is None for trace in window.traces) for window in windows)
     return [] if whole == len(windows) else [f"it covers {whole} of {len(windows)} windows"]
 
@@ -417,8 +406,9 @@ def _slowness(log: Log, metered: Metered) -> list[str]:
     window_s = min(window.wall_ns for window in metered.windows) / S
     if not told or window_s >= PERIODS * period_s:
         return []
+    needed_s = math.ceil(10 * PERIODS * period_s) / 10
     return [f"a window of {window_s:.3g} s holds {window_s / period_s:.1f} of its periods ({period_s:.3g} s), and "
-            f"energy takes {PERIODS}: measure with --meter-window {PERIODS * period_s:.4g}s"]  # fmt: skip
+            f"energy takes {PERIODS}: measure with --meter-window {needed_s:g}s"]  # fmt: skip
 
 
 def _elsewhere(

@@ -78,14 +78,14 @@ def read(text: str, options: Options) -> Log:
 
 def table(text: str, partial: bool = False) -> Table:
     """Names and rows. ``partial``: the text may end anywhere. Raises :class:`UserError` that names the line."""
-    numbered = [(number, line.strip()) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
+    numbered = [(number, line.strip(" \r")) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
     plain = [(number, line) for number, line in numbered if not line.startswith(("#", "//", "%"))]
     separator = _separator([line for _, line in plain[:20]])
     split = _splitter(separator)
     decimal_comma = separator in (";", "\t") and any(
         re.fullmatch(r"[+-]?\d+,\d+", cell) for _, line in plain[:20] for cell in split(line)
     )
-    first = next((place for place, (_, line) in enumerate(plain) if _is_data(split(line), decimal_comma)), None)
+    first = next((place for place, (_, line) in enumerate(plain) if _is_data(split(line))), None)
     if first is None:
         raise UserError("no line of values was found", "a line of names, then a line of values for each reading")
     began = plain[first][0]
@@ -99,10 +99,10 @@ def table(text: str, partial: bool = False) -> Table:
     found = Table(names, [], [])
     for number, line in plain[first:]:
         cells = split(line)
-        if len(cells) == wanted and _is_data(cells, decimal_comma):
+        if len(cells) == wanted and cells != names:
             found.numbers.append(number)
             found.rows.append([cell.replace(",", ".") for cell in cells] if decimal_comma else cells)
-        elif cells != names:  # some loggers write their names again
+        elif cells != names:  # which some loggers write again
             if number == numbered[-1][0]:
                 found.notes.append(f"line {number}, the last, is cut off: left out")
             elif not partial or number != plain[-1][0]:
@@ -123,20 +123,14 @@ def _separator(lines: Sequence[str]) -> str | None:
 
 def _splitter(separator: str | None) -> Callable[[str], list[str]]:
     def split(line: str) -> list[str]:
-        cells = [cell.strip().strip('"').strip() for cell in line.split(separator)]
-        return cells[:-1] if len(cells) > 1 and not cells[-1] else cells  # Monsoon ends each line with a separator
+        return [cell.strip().strip('"').strip() for cell in line.split(separator)]
 
     return split
 
 
-def _is_data(cells: Sequence[str], decimal_comma: bool) -> bool:
-    """Some number behind the first field (which may be a date), or a lone number; no names among them."""
-    plain = [cell.replace(",", ".") if decimal_comma else cell for cell in cells]
-    values = plain[1:] or plain
-    known = [times.number(cell) is not None for cell in values]
-    allowed = [cell.lower() in ABSENT or _moment(cell) for cell in values]
-    first_fits = times.number(plain[0]) is not None or _moment(plain[0]) or plain[0].lower() in ABSENT
-    return first_fits and any(known) and all(one or other for one, other in zip(known, allowed, strict=True))
+def _is_data(cells: Sequence[str]) -> bool:
+    """Is there a number behind the first field, which may be a stamp before names? Or is it one alone?"""
+    return any(times.number(cell.replace(",", ".")) is not None for cell in cells[1:] or cells)
 
 
 def _moment(cell: str) -> bool:
