@@ -154,3 +154,26 @@ def test_a_sensor_too_slow_for_any_window_makes_none_and_says_what_would():
     assert "BAT0 has news every 1 s" in missing.says
     assert "--meter-window 25s" in missing.remedy
     assert metering.too_slow([battery], 30.0) == []
+
+
+def test_a_slow_sensor_takes_a_tenth_of_a_cpu_at_most():
+    from whichpu.worker.meters import Around, Channel, sampler
+
+    clock = [0]
+
+    def slow():
+        clock[0] += 4_000_000
+        return 1
+
+    facts = wire.Channel("m", "n", "power", "mW", "board", "i2c", period_ns=2_000_000)
+    waits = []
+
+    def wait(wait_ns):
+        waits.append(wait_ns)
+        clock[0] += wait_ns
+        return len(waits) > 3
+
+    one = sampler.Sampler([Channel(facts, slow)], Around(), now=lambda: clock[0], wait=wait)
+    one.begin([])
+    one.run()
+    assert waits == [36_000_000] * 4

@@ -15,6 +15,10 @@ UNKNOWN_PERIOD_NS = 10_000_000
 EVERY_LEAST_NS, EVERY_MOST_NS = 5_000_000, 250_000_000
 """A sensor is read twice in each of its periods, but not more often than this, nor more seldom."""
 
+RESTS, REST_MOST_NS = 9, 100_000_000
+"""After a sweep the sampler rests so many times as long as it took: slow sensors (I2C, a command to be run) take a
+tenth of one CPU at most. Not for ever: on a loaded machine a sweep is long because others run."""
+
 READINGS_MOST = 100_000
 """Of one channel in one window; then it is read no more, and says so."""
 
@@ -38,6 +42,7 @@ class Sampler:
         self.done = threading.Event()
         self.wait = wait or (lambda wait_ns: self.done.wait(wait_ns / 1e9))
         self.thread: Optional[threading.Thread] = None
+        self.rest_ns = 0
         self.sampled = wire.Sampled([], 0, 0)
 
     def start(self, request: wire.StartMeters) -> wire.MetersStarted:
@@ -77,7 +82,7 @@ class Sampler:
         if not self.due_ns:
             self.done.wait()
             return
-        while not self.wait(max(0, min(self.due_ns) - self.now())):
+        while not self.wait(max(self.rest_ns, min(self.due_ns) - self.now())):
             self.sweep()
 
     def sweep(self, all_of_them: bool = False) -> None:
@@ -88,8 +93,10 @@ class Sampler:
                 self._read(index)
                 # Not due + every: a sensor that answers slowly must not be asked without a pause.
                 self.due_ns[index] = self.now() + self.every_ns[index]
+        took_ns = self.now() - began_ns
+        self.rest_ns = min(RESTS * took_ns, REST_MOST_NS)
         self.sampled.sweeps += 1
-        self.sampled.busy_ns += self.now() - began_ns
+        self.sampled.busy_ns += took_ns
 
     def end(self) -> None:
         """Read each channel once more and stop the sensors."""
