@@ -176,13 +176,16 @@ def _cost(rows: Sequence[Figures]) -> list[str]:
 
 
 def _refusals(source: Source) -> list[str]:
-    said: dict[str, list[str]] = {}
+    """Figures and ratios that are not there, once for each reason."""
+    lacking: dict[str, list[str]] = {}
+    unlike: dict[str, list[str]] = {}
     for row in source.rows:
         for reason in dict.fromkeys(row.told.missing.values()):
-            said.setdefault(_bare(reason), []).append(row.name)
+            lacking.setdefault(_bare(reason), []).append(row.name)
         if row.against is not None and row.against.ratio is None:
-            said.setdefault(_bare(row.against.reason), []).append(row.name)
-    return [f"Not given for {units.joined(list(dict.fromkeys(names)))}: {reason}." for reason, names in said.items()]
+            unlike.setdefault(_bare(row.against.reason), []).append(f"{row.name} with {row.against.baseline}")
+    said = [f"Not given for {units.joined(names)}: {reason}." for reason, names in lacking.items()]
+    return said + [f"Not compared: {units.joined(names)}: {reason}." for reason, names in unlike.items()]
 
 
 def _bare(text: str) -> str:
