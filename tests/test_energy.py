@@ -492,6 +492,17 @@ def test_energy_of_different_scopes_is_refused_by_name():
     assert row.ratio is not None and energy.primary(made) == "rapl:p"
 
 
+def test_a_cards_own_meter_holds_the_card_alone():
+    rails = Channel("hailo", "rails", "power", "mW", "rails", "power_measurement", "three rails", period_ns=10 * MS)
+    made = simple([rails], [steady(900)], {"a": [steady(950)], "b": [steady(2500)]})
+    cpu, card = made.results
+    card.backend, card.device = "hailo", "0000:01:00.0"
+    assert energy.common_source(made, [card]) == "hailo:rails" and energy.common_source(made, [cpu]) is None
+    (row,) = gross(energy_ratios.compare_energy(made)).values()
+    assert row.verdict == "not-comparable"
+    assert row.reason == "other power scope (a: none for its cpu; b: rails, hailo:rails)"
+
+
 def test_no_figure_is_refused_by_name():
     made = simple([GAUGE], [steady(3000)], {"a": [steady(9000)], "b": [steady(5000)]})
     for each in made.metered.windows:

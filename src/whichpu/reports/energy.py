@@ -14,6 +14,7 @@ from whichpu.results import energy, metered
 from whichpu.results.comparison import Comparison
 from whichpu.results.energy import EnergyFigures
 from whichpu.results.energy_ratios import GROSS, compare_energy
+from whichpu.results.gauges import GaugeFigures
 from whichpu.results.schema import Campaign, Metered
 from whichpu.results.summary import Figures
 from whichpu.worker.wire import Missing
@@ -365,10 +366,10 @@ def _gauges(rows: Sequence[Figures]) -> Grid:
         told = [found.get((row.name, *key)) for key in keys]
         if any(told):
             lines.append([Text(row.name), *(_gauge(one) for one in told)])
-    return Grid("Read beside power", "means within the windows; below: least to most, and idle", heads, lines)
+    return Grid("Read in the metered windows", "means; below: least to most, and idle", heads, lines)
 
 
-def _gauge(one: energy.GaugeFigures | None) -> Text:
+def _gauge(one: GaugeFigures | None) -> Text:
     if one is None or one.mean is None:
         return Text(units.UNKNOWN, (one.missing if one else None) or "it was not read")
     size = GAUGES.get(one.quantity, ("", "", 1.0))[2]

@@ -19,34 +19,12 @@ from whichpu.results.comparison import measured_results
 from whichpu.results.energy_scopes import covers
 from whichpu.results.metered import Piece, Source
 from whichpu.results.schema import Campaign, MeterWindow, Result
-from whichpu.results.sensor import UNITS, Refused, rising
-from whichpu.stats import integrate
+from whichpu.results.sensor import Refused, rising
+from whichpu.results.steadiness import Steadiness, steadiness_of
 from whichpu.stats.intervals import of_logs, of_values
 from whichpu.worker.wire import Channel
 
-PERCENTILE_READINGS = 40
-"""Readings of power that percentiles take: two lie beyond p5 and p95 each."""
-
 ONE_WINDOW = "one window says nothing about spread"
-
-
-class Steadiness(msgspec.Struct, kw_only=True, frozen=True):
-    """How steady the power was while a contender ran, from all ``readings`` in its windows, in W.
-
-    A counter's readings are its rise over four periods of its sensor. ``mean_w`` is energy over time. ``p5_w`` and
-    ``p95_w`` take 40 readings. ``ramp_w_per_s`` is the steepest rise between two readings that are a sensor's period
-    apart (0: it never rose); ``above_share`` the share of time above the limit that the user named.
-    """
-
-    readings: int
-    mean_w: float
-    least_w: float
-    peak_w: float
-    p5_w: float | None = None
-    p95_w: float | None = None
-    std_w: float | None = None
-    ramp_w_per_s: float | None = None
-    above_share: float | None = None
 
 
 class EnergyFigures(msgspec.Struct, kw_only=True):
@@ -88,23 +66,6 @@ class EnergyFigures(msgspec.Struct, kw_only=True):
     missing: dict[str, str] = {}
 
 
-class GaugeFigures(msgspec.Struct, kw_only=True):
-    """Another quantity while a contender ran: temperature in C, utilisation and shares from 0 to 1, memory in B, clock
-    in Hz, ``cpu-time`` as cores in use. Means over time within the windows; ``idle`` the mean over idle windows."""
-
-    source: str
-    quantity: str
-    unit: str
-    scope: str
-    covers: str
-    sensor: str
-    mean: float | None = None
-    least: float | None = None
-    most: float | None = None
-    idle: float | None = None
-    missing: str | None = None
-
-
 class MeterCost(msgspec.Struct, kw_only=True):
     """Latency in windows with meters over latency in windows without, an interval over rounds; ``busy`` is the share of
     one CPU that reading the meters took."""
@@ -136,18 +97,6 @@ def energy_figures(campaign: Campaign, result: Result) -> list[EnergyFigures]:
     return [_figures(campaign, result, source) for source in metered.sources(campaign)]
 
 
-def gauge_figures(campaign: Campaign, result: Result) -> list[GaugeFigures]:
-    """What else the sensors told while a contender ran."""
-    windows = metered.windows_of(campaign, result)
-    if campaign.metered is None or not windows:
-        return []
-    return [
-        _gauge(campaign, number, channel, windows)
-        for number, channel in enumerate(campaign.metered.channels)
-        if not metered.is_power(channel)
-    ]
-
-
 def meter_cost(campaign: Campaign, result: Result) -> MeterCost | None:
     """What reading the meters costs a contender; ``None`` where it has no windows with a bare one beside them."""
     rounds: dict[int, list[float]] = {}
@@ -177,7 +126,7 @@ def common_source(campaign: Campaign, results: Sequence[Result], anywhere: bool 
     (``anywhere``: or does not). Counters go before gauges; parts and members of a sum are no candidates."""
     candidates = [source for source in metered.sources(campaign) if source.alone]
     for source in sorted(candidates, key=lambda each: (metered.SCOPES.index(each.scope), not each.counter)):
-        fits = anywhere or all(covers(source.scope, result) for result in results)
+        fits = anywhere or all(covers(source.meter, source.scope, result) for result in results)
         if results and fits and all(energy_rounds(campaign, result, source) for result in results):
             return source.key
     return None
@@ -328,7 +277,7 @@ def _describe(row: EnergyFigures, campaign: Campaign, source: Source, pieces: li
     else:
         row.missing["net_j"] = "; ".join(nets.refused)
     try:
-        row.steadiness = _steadiness(campaign, source, pieces)
+        row.steadiness = steadiness_of(campaign, source, pieces)
     except Refused as reason:
         row.missing["steadiness"] = str(reason)
 
@@ -365,97 +314,3 @@ COMES_FROM = {
     "idle_most_w": "net_j",
 }
 """Where a figure's absence comes from."""
-
-
-def _steadiness(campaign: Campaign, source: Source, pieces: Sequence[Piece]) -> Steadiness:
-    """Raises :class:`Refused` where the source has no course over time."""
-    assert campaign.metered is not None
-    limit_w = campaign.metered.limit_w
-    period_ns = max(metered.sensor(campaign, number).period_ns or 1 for number in source.channels)
-    # Until a gauge's first news within the window, it tells what was before.
-    late_ns = 0 if source.counter else period_ns
-    courses = [
-        metered.watts_over_time(campaign, source, each.window, each.begin_ns + late_ns, each.end_ns) for each in pieces
-    ]
-    watts = np.array([each_w for _, found in courses for each_w in found])
-    if not watts.size:
-        raise Refused("no reading of power within the windows", "too-slow")
-    ramps = [integrate.steepest(times, found, period_ns) for times, found in courses]
-    shares = [None if limit_w is None else integrate.share_above(times, found, limit_w) for times, found in courses]
-    known = [share for share in shares if share is not None]
-    enough = watts.size >= PERCENTILE_READINGS
-    taken_ns = sum(piece.end_ns - piece.begin_ns for piece in pieces)
-    steepest = max((ramp for ramp in ramps if ramp is not None), default=None)
-    return Steadiness(
-        readings=int(watts.size),
-        mean_w=float(sum((piece.joules for piece in pieces), Fraction(0)) * 10**9 / taken_ns),
-        least_w=float(watts.min()),
-        peak_w=float(watts.max()),
-        p5_w=float(np.percentile(watts, 5)) if enough else None,
-        p95_w=float(np.percentile(watts, 95)) if enough else None,
-        std_w=float(watts.std(ddof=1)) if watts.size > 1 else None,
-        ramp_w_per_s=None if steepest is None else steepest * 1e9,
-        above_share=float(np.mean(known)) if known else None,
-    )
-
-
-# ---------------------------------------------------------------- other quantities
-
-
-def _gauge(campaign: Campaign, number: int, channel: Channel, windows: Sequence[MeterWindow]) -> GaugeFigures:
-    row = GaugeFigures(
-        source=f"{channel.meter}:{channel.name}",
-        quantity=channel.quantity,
-        unit={"cpu-time": "cores", "utilisation": "1"}.get(channel.quantity, UNITS[channel.unit][0]),
-        scope=channel.scope,
-        covers=channel.covers,
-        sensor=channel.sensor,
-    )
-    means, values, refused = [], [], []
-    for window in windows:
-        try:
-            mean, told = _mean(campaign, number, channel, window)
-        except Refused as reason:
-            refused.append(str(reason))
-            continue
-        means.append(mean)
-        values += told
-    if not means:
-        row.missing = "; ".join(dict.fromkeys(refused))
-        return row
-    row.mean = float(np.mean(means))
-    row.least, row.most = min(values), max(values)
-    row.idle = _idle_mean(campaign, number, channel, windows)
-    return row
-
-
-def _idle_mean(campaign: Campaign, number: int, channel: Channel, windows: Sequence[MeterWindow]) -> float | None:
-    around = {idle.position: idle for window in windows for idle in metered.idle_around(campaign, window)}
-    means = []
-    for idle in around.values():
-        try:
-            means.append(_mean(campaign, number, channel, idle)[0])
-        except Refused:
-            continue
-    return float(np.mean(means)) if means else None
-
-
-def _mean(campaign: Campaign, number: int, channel: Channel, window: MeterWindow) -> tuple[float, list[float]]:
-    """Mean over time in SI units in a window, and the readings in it. Of a counter the mean rate. Raises
-    :class:`Refused`."""
-    readings = metered.read_in(window, number)
-    begin_ns, end_ns = window.began_ns + channel.averages_ns, window.began_ns + window.wall_ns
-    one = UNITS[channel.unit][1]
-    if channel.counter:
-        metered.long_enough(channel, metered.sensor(campaign, number), window, begin_ns)
-        rate = float(metered.counted(channel, readings, begin_ns, end_ns) * one * 10**9 / (end_ns - begin_ns))
-        return rate, [rate]
-    inside = [(at_ns, value) for at_ns, value in zip(*readings, strict=True) if begin_ns <= at_ns <= end_ns]
-    if not inside:
-        settling = " after its settling" if channel.averages_ns else ""
-        raise Refused(f"no reading fell into a window of {window.wall_ns / 1e9:.2g} s{settling}", "too-slow")
-    told = [float(value * one) for _, value in inside]
-    first, last = max(begin_ns, readings.at_ns[0]), min(end_ns, readings.at_ns[-1])
-    if last <= first:
-        return told[0], told
-    return float(integrate.area(*readings, first, last) * one / (last - first)), told

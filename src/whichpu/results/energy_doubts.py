@@ -14,7 +14,7 @@ ROUNDS = 3
 """Windows, one a round, that an interval of energy should rest on."""
 
 DRIFTED = 0.2
-"""Idle power that moves by more than this share of what is left after subtracting it makes net figures depend on when."""
+"""Idle power that moves by more than this share of what the model adds makes net figures depend on when."""
 
 ENERGY = "energy"
 """What these doubts touch."""
@@ -34,7 +34,7 @@ def energy_doubts(campaign: Campaign, result: Result) -> list[Doubt]:
 
 
 def _elsewhere(row: EnergyFigures, result: Result) -> Doubt | None:
-    if covers(row.scope, result):
+    if covers(row.source.partition(":")[0], row.scope, result):
         return None
     return Doubt(
         kind="power-elsewhere",

@@ -92,8 +92,11 @@ def _common(campaign: Campaign, result: Result, base: Result) -> Source | Eviden
     if source is not None:
         return source
     own = [_own(campaign, each) for each in (base, result)]
-    if None not in own and own[0] != own[1]:
-        told = "; ".join(f"{each.name}: {_of(campaign, key)}" for each, key in zip((base, result), own, strict=True))
+    metered_both = all(_sources_with_figures(campaign, each) for each in (base, result))
+    if metered_both and own[0] != own[1]:
+        told = "; ".join(
+            f"{each.name}: {_of(campaign, key, each)}" for each, key in zip((base, result), own, strict=True)
+        )
         return Evidence([], f"other power scope ({told})")
     absent = next(each for each, key in zip((base, result), own, strict=True) if key is None or own[0] == own[1])
     return Evidence([], f"no energy figure: {absent.name}: {_why_no_figure(campaign, absent)}")
@@ -103,9 +106,9 @@ def _own(campaign: Campaign, result: Result) -> str | None:
     return energy.common_source(campaign, [result])
 
 
-def _of(campaign: Campaign, key: str | None) -> str:
+def _of(campaign: Campaign, key: str | None, result: Result) -> str:
     source = energy.source_named(campaign, key or "")
-    return f"{source.scope}, {source.key}" if source is not None else "none"
+    return f"{source.scope}, {source.key}" if source is not None else f"none for its {result.device}"
 
 
 def _why_no_figure(campaign: Campaign, result: Result) -> str:

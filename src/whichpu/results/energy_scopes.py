@@ -12,6 +12,9 @@ HOLDS = {
 }
 """Scopes that hold a unit. A ``card`` is an accelerator that is plugged in; module and rails are those of the host."""
 
+OF_CARDS = ("hailo",)
+"""Meters on an accelerator's card: whatever their scope, they hold that card alone."""
+
 GPUS = ("cuda", "gpu", "rocm", "vulkan", "tensorrt")
 
 
@@ -29,7 +32,9 @@ def unit_of(result: Result) -> str | None:
     return None
 
 
-def covers(scope: str, result: Result) -> bool:
-    """Does power of this scope hold the unit that a contender ran on?"""
+def covers(meter: str, scope: str, result: Result) -> bool:
+    """Does power of this scope, told by this meter, hold the unit that a contender ran on?"""
     unit = unit_of(result)
+    if meter in OF_CARDS:
+        return unit in (None, "card")
     return unit is None or scope in HOLDS[unit]

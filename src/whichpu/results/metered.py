@@ -40,7 +40,7 @@ COUNTER_PERIODS = 4
 
 
 class Source(NamedTuple):
-    """One figure of energy: the numbers of its channels, which are added up. ``alone``: it is no part of another."""
+    """One figure of energy: the numbers of its channels, which are added up. ``alone``: it is part of no other."""
 
     key: str
     channels: tuple[int, ...]
@@ -49,6 +49,11 @@ class Source(NamedTuple):
     sensor: str
     counter: bool
     alone: bool
+
+    @property
+    def meter(self) -> str:
+        """The meter that its channels are of."""
+        return self.key.partition(":")[0]
 
 
 class Piece(NamedTuple):
