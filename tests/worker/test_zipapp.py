@@ -22,7 +22,7 @@ def archive(tmp_path_factory):
     return path
 
 
-@pytest.mark.parametrize("script", ["test_worker.py", "test_native.py", "test_meters.py", "test_memory.py"])
+@pytest.mark.parametrize("script", ["test_worker.py", "test_native.py", "test_meters.py", "test_own_memory.py"])
 @pytest.mark.parametrize("python", [sys.executable, str(PYTHON38)], ids=["this-python", "python3.8"])
 def test_worker_passes_its_own_tests_from_the_zipapp(archive, python, script, tmp_path):
     if not Path(python).exists():

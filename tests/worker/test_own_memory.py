@@ -1,6 +1,6 @@
 """Memory of the worker by the kernel's account, on trees made by hand and on this process.
 
-``python test_memory.py`` with WHICHPU_WORKER runs it under any interpreter; ``test_zipapp.py`` does so.
+``python test_own_memory.py`` with WHICHPU_WORKER runs it under any interpreter; ``test_zipapp.py`` does so.
 """
 
 import os
