@@ -291,7 +291,8 @@ def test_utilisation_of_the_process_takes_the_latest_sample_of_each(machine, mon
     here.around.pids = [100]
     channel = here.found()["gpu0 utilisation of the process"]
     assert read(channel) == 0  # at work on the GPU, and no sample: it used nothing
-    here.sample(100, now_us - 2_000_000, 99)  # too old
+    here.sample(100, now_us - 2_000_000, 99)
+    assert channel.read() == 0  # of before: a sample period is a second at most
     here.sample(100, now_us - 500_000, 40)
     here.sample(100, now_us - 100_000, 60)
     here.sample(101, now_us - 100_000, 5)
