@@ -95,7 +95,7 @@ def test_the_page_has_tables_and_charts(metered: Campaign, page: Checker) -> Non
         "Normalised to onnxruntime:cpu",
         "Energy by other sensors",
         "ina3221:VDD_CPU (rail)",
-        "Read beside power",
+        "Read in the metered windows",
         "limit 25 W",
         "above 25 W",
         "inverse EDP",
@@ -203,6 +203,15 @@ def test_why_there_is_no_energy(metered: Campaign, change: Callable[[Campaign], 
     assert says in text and text.count("Power and energy") == 1
     assert "energy per inference" not in text
     assert says.replace("`", "") in Checker(html.page([("a.json", changed)])).text.replace("`", "")
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_what_else_was_read_is_told_without_a_sensor_of_power() -> None:
+    warm = made_metered.campaign(channels=(made_metered.ZONE, made_metered.CPU_TIME))
+    text = Checker(html.page([("a.json", warm)])).text
+    assert "Power and energy: not measured" in text and "temperature, thermal:x86_pkg_temp°C" in text
+    assert "Latency with meters over without" in text and "Normalised" not in text
+    assert WATTS.findall(LINE.sub("", text)) == []
 
 
 # ---------------------------------------------------------------- normalised

@@ -360,7 +360,7 @@ def _gauges(rows: Sequence[Figures]) -> Grid:
     heads = [("contender", "")]
     for key, quantity in keys:
         word, unit, _ = GAUGES.get(quantity, (quantity, "", 1.0))
-        heads.append((f"{word}, {key}", unit))
+        heads.append((key if word.casefold() in key.casefold() else f"{word}, {key}", unit))
     lines = []
     for row in rows:
         told = [found.get((row.name, *key)) for key in keys]

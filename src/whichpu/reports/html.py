@@ -177,7 +177,7 @@ def page(files: Sequence[tuple[str, Campaign | ScenarioRun]], normalise_to: str 
             views=views,
             together=_bars(together),
             measured=bool(campaigns),
-            metered=any(view.get("energy") for view in views),
+            metered=any(view["energy"]["tables"] for view in views if view.get("energy")),
             tested=len(campaigns) < len(files),
             swaps=charts.DARK,
             matters=_matters(campaigns),
@@ -324,19 +324,20 @@ def _memory(campaign: Campaign, rows: list[Figures], notes: Notes) -> dict[str, 
 
 
 def _energy(campaign: Campaign, file: str, rows: list[Figures], notes: Notes, alone: bool) -> dict[str, Any] | None:
-    """Power and energy: tables, power over time, and bars held against the fastest; ``None`` where there is none."""
+    """Metered windows: energy, power over time, bars held against the fastest, and what else was read; ``None`` where
+    nothing was."""
     tables = [_of_grid(grid, notes) for grid in energy.grids(campaign, rows)]
-    if not tables:
-        for row in rows:
-            notes.touching(row, ENERGY)  # what the meters cost is told in any case
+    others = [_of_grid(grid, notes) for grid in energy.others(campaign, rows)]
+    marks = {row.name: notes.touching(row, ENERGY) for row in rows}
+    if not tables and not others:
         return None
-    named = {row.name: row for row in rows}
-    for line in tables[0].rows:
-        line[0] = replace(line[0], marks=notes.touching(named[line[0].text], ENERGY))
+    for table in tables[:1]:
+        for line in table.rows:
+            line[0] = replace(line[0], marks=marks[line[0].text])
     limit_w = campaign.metered.limit_w if campaign.metered else None
     return {
         "tables": tables,
-        "others": [_of_grid(grid, notes) for grid in energy.others(campaign, rows)],
+        "others": others,
         "charts": [
             _chart(title, says, [power_charts.over_time(panels, limit_w, width) for width in WIDTHS], panels)
             for title, says, panels in (
@@ -346,7 +347,7 @@ def _energy(campaign: Campaign, file: str, rows: list[Figures], notes: Notes, al
             if panels
         ],
         "sentences": energy.sentences(campaign, rows),
-        "bars": _bars(normalised([(file, campaign)])) if alone else None,
+        "bars": _bars(normalised([(file, campaign)])) if alone and tables else None,
     }
 
 
