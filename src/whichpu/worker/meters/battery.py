@@ -24,7 +24,7 @@ def find(around: Around) -> Found:
     """A gauge for each battery that discharges; nothing tells what comes from the mains."""
     folders = batteries(around.path(CLASS))
     if not folders:
-        return [wire.Missing(METER, "power", "not-present", "no battery")]
+        return []
     used = [folder for folder in folders if _status(folder) == "Discharging"]
     if not used:
         says = "the machine doesn't run on its battery (%s); unplugged, the battery tells power" % _status(folders[0])
