@@ -172,7 +172,8 @@ class OnThisProcess(unittest.TestCase):
         self.assertTrue(kernel.reset_peak())
         held = b"x" * (100 * MIB)
         self.assertAlmostEqual((kernel.footprint().rss - before.rss) / MIB, 100, delta=1)
-        self.assertAlmostEqual((kernel.footprint().private - before.private) / MIB, 100, delta=1)
+        # Libraries become a process's own, or cease to be, when another that maps them ends or starts.
+        self.assertAlmostEqual((kernel.footprint().private - before.private) / MIB, 100, delta=20)
         del held
         self.assertAlmostEqual((kernel.peak() - before.rss) / MIB, 100, delta=2)
         self.assertTrue(kernel.reset_peak())
