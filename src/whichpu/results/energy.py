@@ -17,7 +17,7 @@ import numpy as np
 from whichpu.results import metered
 from whichpu.results.comparison import measured_results
 from whichpu.results.energy_scopes import covers
-from whichpu.results.metered import Piece, Source
+from whichpu.results.metered import Meters, Piece, Source
 from whichpu.results.schema import Campaign, MeterWindow, Result
 from whichpu.results.sensor import Refused, rising
 from whichpu.results.steadiness import Steadiness, steadiness_of
@@ -92,9 +92,17 @@ def joules(channel: Channel, at_ns: Sequence[int], values: Sequence[int], begin_
 
 def energy_figures(campaign: Campaign, result: Result) -> list[EnergyFigures]:
     """A contender's energy by all sources; none for a contender that was never run, or a campaign without sensors."""
-    if not any(reading.blocks for reading in result.readings) and not metered.windows_of(campaign, result):
+    meters = Meters(campaign)
+    if not any(reading.blocks for reading in result.readings) and not meters.of(result):
         return []
-    return [_figures(campaign, result, source) for source in metered.sources(campaign)]
+    return [_figures(meters, result, source) for source in meters.sources]
+
+
+def primary_figures(campaign: Campaign, result: Result) -> EnergyFigures | None:
+    """A contender's energy by the source of headline figures; ``None`` where there is none."""
+    key = primary(campaign)
+    source = source_named(campaign, key) if key is not None else None
+    return None if source is None else _figures(Meters(campaign), result, source)
 
 
 def meter_cost(campaign: Campaign, result: Result) -> MeterCost | None:
@@ -124,10 +132,11 @@ def primary(campaign: Campaign) -> str | None:
 def common_source(campaign: Campaign, results: Sequence[Result], anywhere: bool = False) -> str | None:
     """The source of the widest scope that has figures for all these contenders and holds the units that they ran on
     (``anywhere``: or does not). Counters go before gauges; parts and members of a sum are no candidates."""
-    candidates = [source for source in metered.sources(campaign) if source.alone]
+    meters = Meters(campaign)
+    candidates = [source for source in meters.sources if source.alone]
     for source in sorted(candidates, key=lambda each: (metered.SCOPES.index(each.scope), not each.counter)):
         fits = anywhere or all(covers(source.meter, source.scope, result) for result in results)
-        if results and fits and all(energy_rounds(campaign, result, source) for result in results):
+        if results and fits and all(_pieces(meters, result, source).pieces for result in results):
             return source.key
     return None
 
@@ -139,12 +148,13 @@ def source_named(campaign: Campaign, key: str) -> Source | None:
 
 def energy_rounds(campaign: Campaign, result: Result, source: Source) -> dict[int, float]:
     """Energy per inference in J, gross, of each round that has a figure."""
-    return _by_round(_pieces(campaign, result, source).pieces, lambda piece: piece.gross_j)
+    return _by_round(_pieces(Meters(campaign), result, source).pieces, lambda piece: piece.gross_j)
 
 
 def net_rounds(campaign: Campaign, result: Result, source: Source) -> dict[int, float]:
     """Energy per inference in J without what the machine takes idle, of each round that has a figure."""
-    return _nets(campaign, source, _pieces(campaign, result, source).pieces).rounds
+    meters = Meters(campaign)
+    return _nets(meters, source, _pieces(meters, result, source).pieces).rounds
 
 
 def power_over_time(campaign: Campaign, result: Result, source: str) -> list[tuple[float, float]]:
@@ -153,10 +163,11 @@ def power_over_time(campaign: Campaign, result: Result, source: str) -> list[tup
     found, shown = source_named(campaign, source), window_shown(campaign, result, source)
     if found is None or shown is None:
         return []
+    meters = Meters(campaign)
     points: list[tuple[float, float]] = []
-    for window in sorted([shown, *metered.idle_around(campaign, shown)], key=lambda each: each.position):
+    for window in sorted([shown, *metered.idle_around(meters, shown)], key=lambda each: each.position):
         try:
-            times, watts = metered.watts_over_time(campaign, found, window)
+            times, watts = metered.watts_over_time(meters, found, window)
         except Refused:
             continue
         points += [((at_ns - shown.began_ns) / 1e9, each_w) for at_ns, each_w in zip(times, watts, strict=True)]
@@ -166,7 +177,7 @@ def power_over_time(campaign: Campaign, result: Result, source: str) -> list[tup
 def window_shown(campaign: Campaign, result: Result, source: str) -> MeterWindow | None:
     """The window that :func:`power_over_time` is about: of median power, the later one of two."""
     found = source_named(campaign, source)
-    pieces = _pieces(campaign, result, found).pieces if found is not None else []
+    pieces = _pieces(Meters(campaign), result, found).pieces if found is not None else []
     ordered = sorted(pieces, key=lambda piece: (piece.watts, piece.window.position))
     return ordered[len(ordered) // 2].window if ordered else None
 
@@ -177,7 +188,7 @@ def sustained_power(campaign: Campaign, result: Result, source: str) -> list[tup
     if found is None or run is None or run.metered is None:
         return []
     try:
-        times, watts = metered.watts_over_time(campaign, found, run.metered)
+        times, watts = metered.watts_over_time(Meters(campaign), found, run.metered)
     except Refused:
         return []
     return [((at_ns - run.metered.began_ns) / 1e9, each_w) for at_ns, each_w in zip(times, watts, strict=True)]
@@ -199,11 +210,11 @@ class _Nets(NamedTuple):
     refused: list[str]
 
 
-def _pieces(campaign: Campaign, result: Result, source: Source) -> _Pieces:
+def _pieces(meters: Meters, result: Result, source: Source) -> _Pieces:
     pieces, refused = [], []
-    for window in metered.windows_of(campaign, result):
+    for window in meters.of(result):
         try:
-            pieces.append(metered.piece(campaign, source, window))
+            pieces.append(meters.piece(source, window))
         except Refused as reason:
             refused.append(str(reason))
     return _Pieces(pieces, list(dict.fromkeys(refused)))
@@ -217,49 +228,49 @@ def _by_round(pieces: Sequence[Piece], figure: Callable[[Piece], Fraction]) -> d
     return {number: float(sum(found) / len(found)) for number, found in rounds.items()}
 
 
-def _nets(campaign: Campaign, source: Source, pieces: Sequence[Piece]) -> _Nets:
+def _nets(meters: Meters, source: Source, pieces: Sequence[Piece]) -> _Nets:
     rounds: dict[int, list[Fraction]] = {}
     idle_w: dict[int, float] = {}
     refused = []
     for piece in pieces:
         try:
-            level_w = metered.idle_watts(campaign, source, piece.window)
+            level_w = meters.idle_watts(source, piece.window)
         except Refused as reason:
             refused.append(str(reason))
             continue
         taken_j = level_w * piece.window.wall_ns / 10**9 / piece.window.count
         rounds.setdefault(piece.window.round, []).append(piece.gross_j - taken_j)
-        for window in metered.idle_around(campaign, piece.window):
+        for window in metered.idle_around(meters, piece.window):
             try:
-                idle_w[window.position] = float(metered.piece(campaign, source, window).watts)
+                idle_w[window.position] = float(meters.piece(source, window).watts)
             except Refused:
                 continue
     nets = {number: float(sum(found, Fraction(0)) / len(found)) for number, found in rounds.items()}
     return _Nets(nets, list(idle_w.values()), list(dict.fromkeys(refused)))
 
 
-def _figures(campaign: Campaign, result: Result, source: Source) -> EnergyFigures:
+def _figures(meters: Meters, result: Result, source: Source) -> EnergyFigures:
     row = EnergyFigures(
         source=source.key,
         scope=source.scope,
         covers=source.covers,
         sensor=source.sensor,
-        period_ns=metered.told_ns(campaign, source),
-        seen_ns=metered.seen_ns(campaign, source),
+        period_ns=metered.told_ns(meters, source),
+        seen_ns=metered.seen_ns(meters, source),
     )
-    pieces, refused = _pieces(campaign, result, source)
+    pieces, refused = _pieces(meters, result, source)
     row.windows = len(pieces)
     if refused and pieces:
-        row.missing["windows"] = f"{len(pieces)} of {len(metered.windows_of(campaign, result))} windows have a figure;"
+        row.missing["windows"] = f"{len(pieces)} of {len(meters.of(result))} windows have a figure;"
         row.missing["windows"] += f" the others: {'; '.join(refused)}"
     if pieces:
-        _describe(row, campaign, source, pieces)
+        _describe(row, meters, source, pieces)
     else:
         row.missing["gross_j"] = "; ".join(refused) or "no metered window was run"
     return _with_reasons(row)
 
 
-def _describe(row: EnergyFigures, campaign: Campaign, source: Source, pieces: list[Piece]) -> None:
+def _describe(row: EnergyFigures, meters: Meters, source: Source, pieces: list[Piece]) -> None:
     wall_ns, count = (sum(getattr(piece.window, name) for piece in pieces) for name in ("wall_ns", "count"))
     row.window_s = wall_ns / 1e9 / len(pieces)
     gross = list(_by_round(pieces, lambda piece: piece.gross_j).values())
@@ -269,7 +280,7 @@ def _describe(row: EnergyFigures, campaign: Campaign, source: Source, pieces: li
     )
     row.per_joule = 1 / row.gross_j
     row.inverse_edp = count / (wall_ns / 1e9) / row.gross_j
-    nets = _nets(campaign, source, pieces)
+    nets = _nets(meters, source, pieces)
     if nets.rounds:
         row.net_j, row.net_low_j, row.net_high_j = of_values(list(nets.rounds.values()))
         row.idle_w = float(np.mean(nets.idle_w))
@@ -277,7 +288,7 @@ def _describe(row: EnergyFigures, campaign: Campaign, source: Source, pieces: li
     else:
         row.missing["net_j"] = "; ".join(nets.refused)
     try:
-        row.steadiness = steadiness_of(campaign, source, pieces)
+        row.steadiness = steadiness_of(meters, source, pieces)
     except Refused as reason:
         row.missing["steadiness"] = str(reason)
 

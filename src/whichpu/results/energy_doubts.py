@@ -25,8 +25,7 @@ def energy_doubts(campaign: Campaign, result: Result) -> list[Doubt]:
     if campaign.metered is None or not metered.windows_of(campaign, result):
         return []
     found = [_cost(campaign, result)]
-    key = energy.primary(campaign)
-    row = next((each for each in energy.energy_figures(campaign, result) if each.source == key), None)
+    row = energy.primary_figures(campaign, result)
     if row is not None and row.gross_j is not None:
         found = [_elsewhere(row, result), _shared(campaign, row), _not_above_idle(row), *found]
         found += [_few(row), _idle_drifted(row)]

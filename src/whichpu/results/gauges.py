@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 
 from whichpu.results import metered
+from whichpu.results.metered import Meters
 from whichpu.results.schema import Campaign, MeterWindow, Result
 from whichpu.results.sensor import UNITS, Refused
 from whichpu.stats import integrate
@@ -33,17 +34,18 @@ class GaugeFigures(msgspec.Struct, kw_only=True):
 
 def gauge_figures(campaign: Campaign, result: Result) -> list[GaugeFigures]:
     """What else the sensors told while a contender ran."""
-    windows = metered.windows_of(campaign, result)
-    if campaign.metered is None or not windows:
+    meters = Meters(campaign)
+    windows = meters.of(result)
+    if not windows:
         return []
     return [
-        _gauge(campaign, number, channel, windows)
-        for number, channel in enumerate(campaign.metered.channels)
+        _gauge(meters, number, channel, windows)
+        for number, channel in enumerate(meters.channels)
         if not metered.is_power(channel)
     ]
 
 
-def _gauge(campaign: Campaign, number: int, channel: Channel, windows: Sequence[MeterWindow]) -> GaugeFigures:
+def _gauge(meters: Meters, number: int, channel: Channel, windows: Sequence[MeterWindow]) -> GaugeFigures:
     row = GaugeFigures(
         source=f"{channel.meter}:{channel.name}",
         quantity=channel.quantity,
@@ -55,7 +57,7 @@ def _gauge(campaign: Campaign, number: int, channel: Channel, windows: Sequence[
     means, values, refused = [], [], []
     for window in windows:
         try:
-            mean, told = _mean(campaign, number, channel, window)
+            mean, told = _mean(meters, number, channel, window)
         except Refused as reason:
             refused.append(str(reason))
             continue
@@ -66,29 +68,29 @@ def _gauge(campaign: Campaign, number: int, channel: Channel, windows: Sequence[
         return row
     row.mean = float(np.mean(means))
     row.least, row.most = min(values), max(values)
-    row.idle = _idle_mean(campaign, number, channel, windows)
+    row.idle = _idle_mean(meters, number, channel, windows)
     return row
 
 
-def _idle_mean(campaign: Campaign, number: int, channel: Channel, windows: Sequence[MeterWindow]) -> float | None:
-    around = {idle.position: idle for window in windows for idle in metered.idle_around(campaign, window)}
+def _idle_mean(meters: Meters, number: int, channel: Channel, windows: Sequence[MeterWindow]) -> float | None:
+    around = {idle.position: idle for window in windows for idle in metered.idle_around(meters, window)}
     means = []
     for idle in around.values():
         try:
-            means.append(_mean(campaign, number, channel, idle)[0])
+            means.append(_mean(meters, number, channel, idle)[0])
         except Refused:
             continue
     return float(np.mean(means)) if means else None
 
 
-def _mean(campaign: Campaign, number: int, channel: Channel, window: MeterWindow) -> tuple[float, list[float]]:
+def _mean(meters: Meters, number: int, channel: Channel, window: MeterWindow) -> tuple[float, list[float]]:
     """Mean over time in SI units in a window, and the readings in it. Of a counter the mean rate. Raises
     :class:`Refused`."""
     readings = metered.read_in(window, number)
     begin_ns, end_ns = window.began_ns + channel.averages_ns, window.began_ns + window.wall_ns
     one = UNITS[channel.unit][1]
     if channel.counter:
-        metered.long_enough(channel, metered.sensor(campaign, number), window, begin_ns)
+        metered.long_enough(channel, meters.sensor(number), window, begin_ns)
         rate = float(metered.counted(channel, readings, begin_ns, end_ns) * one * 10**9 / (end_ns - begin_ns))
         return rate, [rate]
     inside = [(at_ns, value) for at_ns, value in zip(*readings, strict=True) if begin_ns <= at_ns <= end_ns]

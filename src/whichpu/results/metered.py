@@ -8,8 +8,10 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
-from itertools import pairwise
 from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
 
 from whichpu.results.schema import Campaign, Metered, MeterWindow, Result
 from whichpu.results.sensor import (
@@ -75,6 +77,65 @@ class Piece(NamedTuple):
         return self.watts * self.window.wall_ns / 10**9 / self.window.count
 
 
+class Meters:
+    """The meters of a campaign while figures are computed: what is asked for twice is reckoned once."""
+
+    def __init__(self, campaign: Campaign) -> None:
+        metered = campaign.metered or Metered()
+        self.channels = metered.channels
+        self.windows = sorted(metered.windows, key=lambda window: window.position)
+        self.limit_w = metered.limit_w
+        self.sources = sources(campaign)
+        self._sensors: dict[int, Sensor] = {}
+        self._pieces: dict[tuple[str, int], Piece | Refused] = {}
+
+    def sensor(self, number: int) -> Sensor:
+        """What all windows say of the sensor of a channel."""
+        if number not in self._sensors:
+            reads = tuple(
+                Read(window.position, window.from_ns, window.contender is not None, trace)
+                for window in self.windows
+                for trace in window.traces
+                if trace.channel == number
+            )
+            channel = self.channels[number]
+            self._sensors[number] = sensor_of(channel.period_ns, channel.counter, reads)
+        return self._sensors[number]
+
+    def piece(self, source: Source, window: MeterWindow) -> Piece:
+        """What a source took in a window. Raises :class:`Refused` with the reason why it doesn't tell."""
+        key = (source.key, window.position)
+        if key not in self._pieces:
+            try:
+                self._pieces[key] = _piece(self, source, window)
+            except Refused as refused:
+                self._pieces[key] = refused
+        found = self._pieces[key]
+        if isinstance(found, Refused):
+            raise Refused(str(found), found.kind)
+        return found
+
+    def idle_watts(self, source: Source, window: MeterWindow) -> Fraction:
+        """Mean power of the idle windows around a window. Raises :class:`Refused`."""
+        pieces, problem = [], Refused("no idle window in the same round", "not-present")
+        for idle in idle_around(self, window):
+            try:
+                pieces.append(self.piece(source, idle))
+            except Refused as refused:
+                problem = Refused(f"in the idle windows: {refused}", refused.kind)
+        if not pieces:
+            raise problem
+        return sum((each.watts for each in pieces), Fraction(0)) / len(pieces)
+
+    def of(self, result: Result) -> list[MeterWindow]:
+        """Windows in which a contender ran, in order."""
+        return [window for window in self.windows if window.contender == result.name]
+
+    def source(self, key: str) -> Source | None:
+        """The source of a key."""
+        return next((source for source in self.sources if source.key == key), None)
+
+
 # ---------------------------------------------------------------- sources
 
 
@@ -128,29 +189,15 @@ def _joined(words: Iterable[str]) -> str:
     return "; ".join(dict.fromkeys(words))
 
 
-def sensor(campaign: Campaign, number: int) -> Sensor:
-    """What all windows say of the sensor of a channel."""
-    assert campaign.metered is not None
-    channel = campaign.metered.channels[number]
-    reads = tuple(
-        Read(window.position, window.from_ns, window.contender is not None, trace)
-        for window in sorted(campaign.metered.windows, key=lambda window: window.position)
-        for trace in window.traces
-        if trace.channel == number
-    )
-    return sensor_of(channel.period_ns, channel.counter, reads)
-
-
-def told_ns(campaign: Campaign, source: Source) -> int | None:
+def told_ns(meters: Meters, source: Source) -> int | None:
     """The slowest of the sensors' periods, as their makers tell them."""
-    assert campaign.metered is not None
-    known = [campaign.metered.channels[number].period_ns for number in source.channels]
+    known = [meters.channels[number].period_ns for number in source.channels]
     return max((each for each in known if each is not None), default=None)
 
 
-def seen_ns(campaign: Campaign, source: Source) -> int | None:
+def seen_ns(meters: Meters, source: Source) -> int | None:
     """The slowest of the sensors' periods, as seen."""
-    known = [sensor(campaign, number).seen_ns for number in source.channels]
+    known = [meters.sensor(number).seen_ns for number in source.channels]
     return max((each for each in known if each is not None), default=None)
 
 
@@ -163,46 +210,38 @@ def windows_of(campaign: Campaign, result: Result) -> list[MeterWindow]:
     return sorted((each for each in windows if each.contender == result.name), key=lambda window: window.position)
 
 
-def idle_around(campaign: Campaign, window: MeterWindow) -> list[MeterWindow]:
+def idle_around(meters: Meters, window: MeterWindow) -> list[MeterWindow]:
     """The idle windows of the same round just before a window and just behind it: two, one or none."""
-    assert campaign.metered is not None
-    idle = [each for each in campaign.metered.windows if each.contender is None and each.round == window.round]
+    idle = [each for each in meters.windows if each.contender is None and each.round == window.round]
     before = [each for each in idle if each.position < window.position]
     behind = [each for each in idle if each.position > window.position]
-    return [
-        *([max(before, key=lambda each: each.position)] if before else []),
-        *([min(behind, key=lambda each: each.position)] if behind else []),
-    ]
-
-
-def idle_watts(campaign: Campaign, source: Source, window: MeterWindow) -> Fraction:
-    """Mean power of the idle windows around a window. Raises :class:`Refused`."""
-    pieces, problem = [], Refused("no idle window in the same round", "not-present")
-    for idle in idle_around(campaign, window):
-        try:
-            pieces.append(piece(campaign, source, idle))
-        except Refused as refused:
-            problem = Refused(f"in the idle windows: {refused}", refused.kind)
-    if not pieces:
-        raise problem
-    return sum((each.watts for each in pieces), Fraction(0)) / len(pieces)
+    return before[-1:] + behind[:1]
 
 
 def piece(campaign: Campaign, source: Source, window: MeterWindow) -> Piece:
     """What a source took in a window. Raises :class:`Refused` with the reason why it doesn't tell."""
-    assert campaign.metered is not None
-    members = [campaign.metered.channels[number] for number in source.channels]
+    return Meters(campaign).piece(source, window)
+
+
+def idle_watts(campaign: Campaign, source: Source, window: MeterWindow) -> Fraction:
+    """Mean power of the idle windows around a window. Raises :class:`Refused`."""
+    return Meters(campaign).idle_watts(source, window)
+
+
+def _piece(meters: Meters, source: Source, window: MeterWindow) -> Piece:
+    """What a source took in a window. Raises :class:`Refused` with the reason why it doesn't tell."""
+    members = [meters.channels[number] for number in source.channels]
     running = window.contender is not None
     begin_ns = window.began_ns + max(member.averages_ns for member in members)
     end_ns = window.began_ns + window.wall_ns
     if running and not window.count:
         raise Refused("no inference was completed in this window")
-    if running and all(sensor(campaign, number).never for number in source.channels):
-        raise Refused(_never(campaign, source))
+    if running and all(meters.sensor(number).never for number in source.channels):
+        raise Refused(_never(meters, source))
     joules = Fraction(0)
     for number, member in zip(source.channels, members, strict=True):
         try:
-            joules += _member(campaign, number, window, begin_ns)
+            joules += _member(meters, number, window, begin_ns)
         except Refused as refused:
             words = f"{member.name}: {refused}" if len(members) > 1 else str(refused)
             raise Refused(words, refused.kind) from None
@@ -212,23 +251,22 @@ def piece(campaign: Campaign, source: Source, window: MeterWindow) -> Piece:
     return Piece(window, begin_ns, end_ns, joules)
 
 
-def _never(campaign: Campaign, source: Source) -> str:
+def _never(meters: Meters, source: Source) -> str:
     value = next(
         readings_of(trace, window.from_ns).values[0]
-        for window in campaign.metered.windows  # type: ignore[union-attr]
+        for window in meters.windows
         for trace in window.traces
         if trace.channel == source.channels[0] and trace.values.count
     )
-    unit = campaign.metered.channels[source.channels[0]].unit  # type: ignore[union-attr]
+    unit = meters.channels[source.channels[0]].unit
     if not value:
         return "it reads 0 W while a model runs: it doesn't measure"
     return f"it told {value} {unit} in every reading, idle and running alike: it doesn't measure"
 
 
-def _member(campaign: Campaign, number: int, window: MeterWindow, begin_ns: int) -> Fraction:
+def _member(meters: Meters, number: int, window: MeterWindow, begin_ns: int) -> Fraction:
     """Energy of one channel in J in the part of a window from ``begin_ns`` on. Raises :class:`Refused`."""
-    assert campaign.metered is not None
-    channel, facts = campaign.metered.channels[number], sensor(campaign, number)
+    channel, facts = meters.channels[number], meters.sensor(number)
     readings, end_ns = read_in(window, number), window.began_ns + window.wall_ns
     long_enough(channel, facts, window, begin_ns)
     found = energy(channel, readings, begin_ns, end_ns)
@@ -345,39 +383,41 @@ def _holds(at_ns: Sequence[int], begin_ns: int, end_ns: int) -> None:
 
 
 def watts_over_time(
-    campaign: Campaign, source: Source, window: MeterWindow, begin_ns: int | None = None, end_ns: int | None = None
+    meters: Meters, source: Source, window: MeterWindow, begin_ns: int | None = None, end_ns: int | None = None
 ) -> tuple[list[int], list[float]]:
     """Times (ns) and power (W) as a source told it in and around a window: a gauge's readings, or a counter's rise over
     some periods of its sensor, at their middle. Raises :class:`Refused`."""
-    assert campaign.metered is not None
-    members = [(campaign.metered.channels[number], read_in(window, number)) for number in source.channels]
+    members = [(meters.channels[number], read_in(window, number)) for number in source.channels]
     if len({member.counter for member, _ in members}) > 1:
         raise Refused("a sum of counters and gauges has no course over time")
-    first = max(found.at_ns[0] for _, found in members)
-    last = min(found.at_ns[-1] for _, found in members)
+    first, last = max(found.at_ns[0] for _, found in members), min(found.at_ns[-1] for _, found in members)
     first, last = max(first, begin_ns or first), min(last, end_ns or last)
     times = [instant for instant in members[0][1].at_ns if first <= instant <= last]
+    if source.counter:
+        times = _apart(times, COUNTER_PERIODS * max(meters.sensor(number).period_ns or 0 for number in source.channels))
+    if not times:
+        return [], []
+    at_ns = np.array(times, dtype=np.int64)
+    heights = sum((_heights(member, found, at_ns) for member, found in members), np.zeros(at_ns.size))
     if not source.counter:
-        return times, [
-            sum(
-                float(integrate.value_at(found.at_ns, found.values, instant) * UNITS[member.unit][1])
-                for member, found in members
-            )
-            for instant in times
-        ]
-    apart_ns = COUNTER_PERIODS * max(sensor(campaign, number).period_ns or 0 for number in source.channels)
-    times = _apart(times, apart_ns)
-    totals = [Fraction(0)] * len(times)
-    for member, found in members:
+        return times, heights.tolist()
+    middles = (at_ns[:-1] + at_ns[1:]) // 2
+    return middles.tolist(), (np.diff(heights) / np.diff(at_ns) * 1e9).tolist()
+
+
+def _heights(channel: Channel, readings: Readings, at_ns: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """W, or J since the first reading, at these instants. Floats do for a course over time."""
+    values, base = readings.values, 0
+    if channel.counter:
         try:
-            values = integrate.unwrapped(found.at_ns, found.values, member.wraps_at)
+            values = integrate.unwrapped(readings.at_ns, readings.values, channel.wraps_at)
         except ValueError as problem:
             raise Refused(str(problem)) from None
-        for index, instant in enumerate(times):
-            totals[index] += integrate.value_at(found.at_ns, values, instant) * UNITS[member.unit][1]
-    pairs = list(zip(pairwise(times), pairwise(totals), strict=True))
-    middles = [(before + after) // 2 for (before, after), _ in pairs]
-    return middles, [float((high - low) * 10**9 / (after - before)) for (before, after), (low, high) in pairs]
+        base = values[0]
+    begin_ns = readings.at_ns[0]
+    times = np.array(readings.at_ns, dtype=np.int64) - begin_ns
+    known = np.array([value - base for value in values], dtype=np.float64)
+    return np.interp(at_ns - begin_ns, times, known) * float(UNITS[channel.unit][1])
 
 
 def _apart(times: Sequence[int], apart_ns: int) -> list[int]:

@@ -9,8 +9,7 @@ import msgspec
 import numpy as np
 
 from whichpu.results import metered
-from whichpu.results.metered import Piece, Source
-from whichpu.results.schema import Campaign
+from whichpu.results.metered import Meters, Piece, Source
 from whichpu.results.sensor import Refused
 from whichpu.stats import integrate
 
@@ -37,15 +36,14 @@ class Steadiness(msgspec.Struct, kw_only=True, frozen=True):
     above_share: float | None = None
 
 
-def steadiness_of(campaign: Campaign, source: Source, pieces: Sequence[Piece]) -> Steadiness:
+def steadiness_of(meters: Meters, source: Source, pieces: Sequence[Piece]) -> Steadiness:
     """How steady a source was in these windows. Raises :class:`Refused` where it has no course over time."""
-    assert campaign.metered is not None
-    limit_w = campaign.metered.limit_w
-    period_ns = max(metered.sensor(campaign, number).period_ns or 1 for number in source.channels)
+    limit_w = meters.limit_w
+    period_ns = max(meters.sensor(number).period_ns or 1 for number in source.channels)
     # Until a gauge's first news within the window, it tells what was before.
     late_ns = 0 if source.counter else period_ns
     courses = [
-        metered.watts_over_time(campaign, source, each.window, each.begin_ns + late_ns, each.end_ns) for each in pieces
+        metered.watts_over_time(meters, source, each.window, each.begin_ns + late_ns, each.end_ns) for each in pieces
     ]
     watts = np.array([each_w for _, found in courses for each_w in found])
     if not watts.size:
