@@ -396,7 +396,7 @@ def test_a_right_clock_is_tested():
 
 
 def test_a_clock_that_is_off_is_found_out():
-    with pytest.raises(UserError, match=r"clock seems to be off: at -2\.5\d* s") as found:
+    with pytest.raises(UserError, match=r"clock seems to be off: .*best: \d+% .* at -2\.5\d* s, next") as found:
         join.join(campaign(SHORT), bench(2.5), "bench.csv")
     assert "--align" in str(found.value.remedy)
 
@@ -430,8 +430,37 @@ def test_a_log_of_something_else_is_not_aligned():
         "time (s),power (W)",
         *(f"{index / 10},{value:.3f}" for index, value in enumerate(random.normal(5, 1, 900))),
     ]
-    with pytest.raises(UserError, match=r"doesn't show the run's pattern clearly \(best: \d+% of the variance"):
+    with pytest.raises(UserError, match=r"doesn't show the run's pattern at one place clearly \(best: \d+%"):
         join.join(campaign(SHORT), "\n".join(rows).encode(), "bench.csv", None, Clock(align=True))
+
+
+PERIODIC = [(4.0 * number, 2.0, NAMES[0] if number % 2 else None) for number in range(30)]
+
+
+def test_a_run_that_repeats_itself_is_aligned_nowhere():
+    text = bench(2.5, spans=PERIODIC, noise=0.9)
+    with pytest.raises(UserError, match=r"next: \d+% at") as found:
+        join.join(campaign(PERIODIC), text, "bench.csv", None, Clock(align=True))
+    assert "s takes the best all the same" in found.value.remedy
+
+
+def test_a_clock_that_fits_nowhere_near_is_off_though_it_is_not_known_by_how_much():
+    with pytest.raises(UserError, match="clock seems to be off") as found:
+        join.join(campaign(PERIODIC), bench(2.5, spans=PERIODIC, noise=0.9), "bench.csv")
+    assert found.value.remedy.startswith("--shift ")
+
+
+def test_latency_blocks_are_busy_stretches_of_their_own():
+    made = campaign([(begin + 2, length, name) for begin, length, name in SHORT])
+    first, other = (result.readings[0] for result in made.results)
+    (block,) = first.blocks
+    other.blocks = []
+    # The first window begins 3 s after 7,000 s; the blocks of its round go from 1.0 s to 2.5 s.
+    first.blocks = [
+        msgspec.structs.replace(block, began_ns=7_000 * S + begin_ms * MS, wall_ns=20 * MS) for begin_ms in (1000, 2480)
+    ]
+    (extra,) = [span for span in join.Run(made).spans if span.group == join.BLOCKS]
+    assert (extra.begin_s, extra.end_s) == (-2.0, -0.5)
 
 
 def test_too_few_windows_are_no_pattern():

@@ -28,7 +28,7 @@ from whichpu.results.importers import Log, Options, Series, times
 from whichpu.results.metered import SCOPES
 from whichpu.results.schema import Campaign, Joined, Metered, MeterWindow, Trace
 from whichpu.results.sensor import PERIODS
-from whichpu.stats.align import CLEARER, SPANS, Fit, Pattern, Span, find
+from whichpu.stats.align import CLEARER, LEAST, SPANS, Fit, Pattern, Span, find
 from whichpu.worker.wire import Channel
 
 S = 1_000_000_000
@@ -36,6 +36,10 @@ TESTED_S = 600.0
 """How far off a clock may be to be found out."""
 ZONE_S = 900
 """Zones differ by multiples of this."""
+NEAR_S = 600
+"""Latency blocks end at most so long before the first window of their round; else they are of another clock."""
+BLOCKS = 1_000_000
+"""The group of stretches of latency blocks, in which contenders take turns."""
 
 Array = npt.NDArray[np.int64]
 
@@ -71,13 +75,14 @@ def join(
     """A copy of ``campaign`` with the log ``data`` of the file ``name`` joined. Raises :class:`UserError`."""
     told, placing = told or Options(), placing or Clock()
     campaign = copy.deepcopy(campaign)
-    metered = _metered(campaign)
+    run = Run(campaign)
+    metered = run.metered
     sha256 = hashlib.sha256(data).hexdigest()
     for before in metered.joined:
         if before.sha256 == sha256:
             raise UserError(f"{name} is joined already, as {before.file}", "join it to the campaign as it was measured")
     log = importers.read(data, name, told, format)
-    placed = _placed(log, campaign, metered.windows, placing)
+    placed = _placed(log, run, placing)
     first = len(metered.channels)
     channels = _channels(log, metered.channels)
     readings = 0
@@ -85,7 +90,7 @@ def join(
         metered.channels.append(channel)
         readings += _cut(series, number, metered.windows, placed.shift_ns, _period_ns(series))
     if not readings:
-        raise _elsewhere(log, name, metered.windows, placed, told.zone)
+        raise _elsewhere(log, name, run, placed, told.zone)
     notes = [*log.notes, *placed.notes, *_coverage(metered.windows, first), *_slowness(log, metered)]
     metered.joined.append(
         Joined(file=name, sha256=sha256, format=log.format, first_channel=first, channels=len(channels),
@@ -152,6 +157,43 @@ def clock(shift_s: float | None, began: str | None, align: bool, zone: datetime.
 # ---------------------------------------------------------------- the run
 
 
+class Run:
+    """The run as a log may show it: its windows, and when it was busy and idle, in seconds from the first window."""
+
+    def __init__(self, campaign: Campaign) -> None:
+        self.metered = _metered(campaign)
+        self.windows = self.metered.windows
+        self.created_ns = round(datetime.datetime.fromisoformat(campaign.created).timestamp()) * S
+        self.begin_ns = min(map(_utc_ns, self.windows))
+        self.end_ns = max(_utc_ns(window) + window.wall_ns for window in self.windows)
+        self.spans = [*self._window_spans(), *self._block_spans(campaign)]
+
+    def _window_spans(self) -> Iterator[Span]:
+        names = [None, *dict.fromkeys(window.contender for window in self.windows if window.contender is not None)]
+        for window in self.windows:
+            yield self._span(_utc_ns(window), window.wall_ns, names.index(window.contender))
+
+    def _block_spans(self, campaign: Campaign) -> Iterator[Span]:
+        """From the first latency block of a round to the last: busy too, which tells rounds from their neighbours."""
+        shortest_ns = min(window.wall_ns for window in self.windows)
+        for number, window in {window.round: window for window in reversed(self.windows)}.items():
+            blocks = [
+                block
+                for result in campaign.results
+                for reading in result.readings
+                if reading.round == number
+                for block in reading.blocks
+            ]
+            begin_ns = min((block.began_ns for block in blocks), default=0)
+            wall_ns = max((block.began_ns + block.wall_ns for block in blocks), default=0) - begin_ns
+            near = 0 <= window.began_ns - (begin_ns + wall_ns) < NEAR_S * S
+            if near and wall_ns >= shortest_ns / 2:
+                yield self._span(begin_ns - window.began_ns + _utc_ns(window), wall_ns, BLOCKS)
+
+    def _span(self, at_ns: int, wall_ns: int, group: int) -> Span:
+        return Span((at_ns - self.begin_ns) / S, (at_ns - self.begin_ns + wall_ns) / S, group)
+
+
 def _metered(campaign: Campaign) -> Metered:
     if campaign.metered is None or not campaign.metered.windows:
         raise UserError(
@@ -168,21 +210,16 @@ def _utc_ns(window: MeterWindow) -> int:
     return window.utc_ns
 
 
-def _span_ns(windows: Sequence[MeterWindow]) -> tuple[int, int]:
-    """The times of day between which all windows lie."""
-    return min(map(_utc_ns, windows)), max(_utc_ns(window) + window.wall_ns for window in windows)
-
-
 # ---------------------------------------------------------------- where the log lies
 
 
-def _placed(log: Log, campaign: Campaign, windows: Sequence[MeterWindow], clock: Clock) -> Placed:
+def _placed(log: Log, run: Run, clock: Clock) -> Placed:
     if clock.align:
-        return _aligned(log, windows)
+        return _aligned(log, run)
     if clock.began_ns is not None:
         first_ns = min(series.at_ns[0] for series in log.series if series.at_ns)
         shift_ns = clock.began_ns - (first_ns if log.clock == "utc" else 0)
-        return Placed(shift_ns, "its beginning, as told", _told_notes(log, windows, shift_ns))
+        return Placed(shift_ns, "its beginning, as told", _told_notes(log, run, shift_ns))
     if log.clock == "start":
         if clock.shift_ns is None:
             raise UserError(
@@ -190,17 +227,16 @@ def _placed(log: Log, campaign: Campaign, windows: Sequence[MeterWindow], clock:
                 "say when that was: --began 2026-11-20T18:00:00+09:00 or --shift 1.5s after the run's beginning; "
                 "or --align it with the run's pattern",
             )
-        began_ns = round(datetime.datetime.fromisoformat(campaign.created).timestamp()) * S
-        shift_ns = began_ns + clock.shift_ns
-        return Placed(shift_ns, "its distance from the run's beginning, as told", _told_notes(log, windows, shift_ns))
+        shift_ns = run.created_ns + clock.shift_ns
+        return Placed(shift_ns, "its distance from the run's beginning, as told", _told_notes(log, run, shift_ns))
     if clock.shift_ns is not None:
-        return Placed(clock.shift_ns, "its own clock and a shift, as told", _told_notes(log, windows, clock.shift_ns))
-    return Placed(0, "its own clock", _tested(log, windows))
+        return Placed(clock.shift_ns, "its own clock and a shift, as told", _told_notes(log, run, clock.shift_ns))
+    return Placed(0, "its own clock", _tested(log, run))
 
 
-def _aligned(log: Log, windows: Sequence[MeterWindow]) -> Placed:
+def _aligned(log: Log, run: Run) -> Placed:
     """Raises :class:`UserError` where the log doesn't show the run's pattern at one shift only."""
-    fit = _fit(log, windows)
+    fit = _fit(log, run)
     if fit is None:
         raise UserError(
             f"too little to align by: it takes {SPANS} windows and {SPANS} idle windows, and a log of power or "
@@ -208,50 +244,55 @@ def _aligned(log: Log, windows: Sequence[MeterWindow]) -> Placed:
             "measure more rounds, or say when the log began: --began TIME, --shift TIME",
         )
     if not fit.certain:
-        raise UserError(f"the log's power doesn't show the run's pattern clearly ({_ranked(fit, log)})",
-                        "say when the log began: --began TIME, --shift TIME")  # fmt: skip
+        # Where nothing stands out, naming the best would be inventing it.
+        best = f"; {_best(fit, log, run)} takes the best all the same" if fit.explained >= LEAST else ""
+        raise UserError(
+            f"the log's power doesn't show the run's pattern at one place clearly ({_ranked(fit, log)})",
+            f"say when the log began: --began TIME, --shift TIME{best}",
+        )
     by = f"alignment with the run's pattern of busy and idle ({_ranked(fit, log)}; known to ±{fit.give_s:.2g} s)"
-    return Placed(_shift_ns(fit, log, windows), by, [])
+    return Placed(_shift_ns(fit, log, run), by, [])
 
 
-def _tested(log: Log, windows: Sequence[MeterWindow]) -> list[str]:
+def _tested(log: Log, run: Run) -> list[str]:
     """What the run's pattern says of a log's own clock. Raises :class:`UserError` where it says that it is off."""
-    fit = _fit(log, windows, TESTED_S)
-    if fit is None or not fit.certain:
+    fit = _fit(log, run, TESTED_S)
+    if fit is None or fit.explained < LEAST:
         why = "too few windows or readings" if fit is None else _ranked(fit, log)
         return [f"its clock could not be tested: its power doesn't show the run's pattern clearly ({why})"]
-    here = _explained(log, windows, 0)
+    here = _explained(log, run, 0)
     if abs(fit.shift_s) <= max(fit.give_s, _slowest_s(log)):
         return [f"its clock agrees with the run's pattern ({here:.0%} of the variance explained)"]
     if 1 - fit.explained > CLEARER * (1 - here):
-        return [f"it would fit the run's pattern a little better at {fit.shift_s:+.3g} s ({fit.explained:.0%} of the "
-                f"variance explained, {here:.0%} as it is)"]  # fmt: skip
+        return [f"its clock agrees with the run's pattern ({here:.0%} of the variance explained), though it would a "
+                f"little better at {fit.shift_s:+.3g} s ({fit.explained:.0%})"]  # fmt: skip
+    ways = "--align takes it from the pattern" if fit.certain else f"{_best(fit, log, run)} takes the best"
     raise UserError(
-        f"the log's clock seems to be off: at {fit.shift_s:+.3g} s its power follows the run's pattern "
-        f"({fit.explained:.0%} of the variance explained), as it is less so ({here:.0%})",
-        "--align takes it from the pattern, --shift tells it, --shift 0s keeps the log's own clock",
+        f"the log's clock seems to be off: as it is, the run's pattern explains {here:.0%} of its power's variance "
+        f"({_ranked(fit, log)})",
+        f"{ways}, --shift 0s keeps the log's own clock",
     )
 
 
-def _told_notes(log: Log, windows: Sequence[MeterWindow], shift_ns: int) -> list[str]:
+def _told_notes(log: Log, run: Run, shift_ns: int) -> list[str]:
     """What the run's pattern says of a shift that the user told."""
-    fit = _fit(log, windows)
+    fit = _fit(log, run)
     if fit is None or not fit.certain:
         return []
-    here = _explained(log, windows, shift_ns)
-    off_s = (_shift_ns(fit, log, windows) - shift_ns) / S
+    here = _explained(log, run, shift_ns)
+    off_s = (_shift_ns(fit, log, run) - shift_ns) / S
     if abs(off_s) <= max(fit.give_s, _slowest_s(log)) or 1 - fit.explained > CLEARER * (1 - here):
         return []
     return [f"{off_s:+.3g} s from there its power follows the run's pattern ({fit.explained:.0%} of the variance "
             f"explained), as told less so ({here:.0%}): --align would take that"]  # fmt: skip
 
 
-def _fit(log: Log, windows: Sequence[MeterWindow], most_s: float | None = None) -> Fit | None:
+def _fit(log: Log, run: Run, most_s: float | None = None) -> Fit | None:
     """The best shift of the log's signals, from its origin (:func:`_origin_ns`); ``most_s`` bounds it."""
-    begin_s, end_s = 0.0, (_span_ns(windows)[1] - _span_ns(windows)[0]) / S
+    end_s = (run.end_ns - run.begin_ns) / S
     fits = []
-    for pattern in _patterns(log, windows):
-        least, most = begin_s - float(pattern.times[-1]), end_s - float(pattern.times[0])
+    for pattern in _patterns(log, run):
+        least, most = -float(pattern.times[-1]), end_s - float(pattern.times[0])
         if most_s is not None:
             least, most = max(least, -most_s), min(most, most_s)
         found = find(pattern, least, most) if least < most else None
@@ -259,33 +300,26 @@ def _fit(log: Log, windows: Sequence[MeterWindow], most_s: float | None = None) 
     return max(fits, key=lambda fit: fit.explained, default=None)
 
 
-def _explained(log: Log, windows: Sequence[MeterWindow], shift_ns: int) -> float:
-    shift_s = (shift_ns + _origin_ns(log, windows) - _span_ns(windows)[0]) / S
-    return max((float(pattern.explained([shift_s])[0]) for pattern in _patterns(log, windows)), default=0.0)
+def _explained(log: Log, run: Run, shift_ns: int) -> float:
+    shift_s = (shift_ns + _origin_ns(log, run) - run.begin_ns) / S
+    return max((float(pattern.explained([shift_s])[0]) for pattern in _patterns(log, run)), default=0.0)
 
 
-def _shift_ns(fit: Fit, log: Log, windows: Sequence[MeterWindow]) -> int:
-    return round(fit.shift_s * S) + _span_ns(windows)[0] - _origin_ns(log, windows)
+def _shift_ns(fit: Fit, log: Log, run: Run) -> int:
+    return round(fit.shift_s * S) + run.begin_ns - _origin_ns(log, run)
 
 
-def _origin_ns(log: Log, windows: Sequence[MeterWindow]) -> int:
+def _origin_ns(log: Log, run: Run) -> int:
     """What is taken off the log's times before they become seconds, so that these are exact enough."""
-    return _span_ns(windows)[0] if log.clock == "utc" else 0
+    return run.begin_ns if log.clock == "utc" else 0
 
 
-def _patterns(log: Log, windows: Sequence[MeterWindow]) -> Iterator[Pattern]:
-    """The log's signals against the run's windows, as seconds from the first."""
-    zero_ns = _span_ns(windows)[0]
-    names = [None, *dict.fromkeys(window.contender for window in windows if window.contender is not None)]
-    spans = [
-        Span((_utc_ns(window) - zero_ns) / S, (_utc_ns(window) + window.wall_ns - zero_ns) / S,
-             names.index(window.contender))
-        for window in windows
-    ]  # fmt: skip
+def _patterns(log: Log, run: Run) -> Iterator[Pattern]:
+    """The log's signals against what the run did."""
     for at_ns, values in _signals(log):
         at_ns, first = np.unique(at_ns, return_index=True)
-        if at_ns.size >= 2 and {0} < {span.group for span in spans}:
-            yield Pattern((at_ns - _origin_ns(log, windows)) / S, values[first], spans)
+        if at_ns.size >= 2 and {0} < {span.group for span in run.spans}:
+            yield Pattern((at_ns - _origin_ns(log, run)) / S, values[first], run.spans)
 
 
 def _signals(log: Log) -> list[tuple[Array, npt.NDArray[np.float64]]]:
@@ -312,6 +346,12 @@ def _signals(log: Log) -> list[tuple[Array, npt.NDArray[np.float64]]]:
         for series in log.series
         if series.channel.quantity == "utilisation" and len(series.at_ns) >= 3
     ]
+
+
+def _best(fit: Fit, log: Log, run: Run) -> str:
+    """The option that takes the best shift."""
+    shift_ns = _shift_ns(fit, log, run) - (run.created_ns if log.clock == "start" else 0)
+    return f"--shift {shift_ns / S:.3f}s"
 
 
 def _ranked(fit: Fit, log: Log) -> str:
@@ -411,17 +451,14 @@ def _slowness(log: Log, metered: Metered) -> list[str]:
             f"energy takes {PERIODS}: measure with --meter-window {needed_s:g}s"]  # fmt: skip
 
 
-def _elsewhere(
-    log: Log, name: str, windows: Sequence[MeterWindow], placed: Placed, zone: datetime.tzinfo | None
-) -> UserError:
+def _elsewhere(log: Log, name: str, run: Run, placed: Placed, zone: datetime.tzinfo | None) -> UserError:
     """The log and the run don't meet: both spans, and the zone that would explain it."""
     ends = [at_ns for series in log.series if series.at_ns for at_ns in (series.at_ns[0], series.at_ns[-1])]
     mine = min(ends) + placed.shift_ns, max(ends) + placed.shift_ns
-    run = _span_ns(windows)
     says = f"{name} holds nothing of the run: it goes from {_moment(mine[0])} to {_moment(mine[1])}, the run's windows "
-    says += f"from {_moment(run[0])} to {_moment(run[1])}"
-    off_s = ZONE_S * round(((run[0] + run[1]) - (mine[0] + mine[1])) / 2 / S / ZONE_S)
-    meets = mine[0] + off_s * S < run[1] and mine[1] + off_s * S > run[0]
+    says += f"from {_moment(run.begin_ns)} to {_moment(run.end_ns)}"
+    off_s = ZONE_S * round(((run.begin_ns + run.end_ns) - (mine[0] + mine[1])) / 2 / S / ZONE_S)
+    meets = mine[0] + off_s * S < run.end_ns and mine[1] + off_s * S > run.begin_ns
     if log.clock == "utc" and off_s and meets and abs(off_s) <= 26 * 3600:
         east_s = _offset_s(zone, mine[0]) - off_s
         sign, hours, minutes = "-" if east_s < 0 else "+", abs(east_s) // 3600, abs(east_s) % 3600 // 60
