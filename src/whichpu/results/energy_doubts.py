@@ -59,32 +59,38 @@ def _shared(campaign: Campaign, row: EnergyFigures) -> Doubt | None:
     )
 
 
-def _not_above_idle(row: EnergyFigures) -> Doubt | None:
-    """Net energy that is negative, whose interval holds 0, or whose power is within what idle windows differ by."""
+def _at_idle(row: EnergyFigures) -> bool:
+    """Is net energy not shown to be above 0: by its interval, or of one window by what idle windows differ by?"""
     spread_w, rise_w = _spread_w(row), _rise_w(row)
     if row.net_j is None or spread_w is None or rise_w is None:
-        return None
-    if row.net_j > 0 and (row.net_low_j is None or row.net_low_j > 0) and rise_w > spread_w:
+        return False
+    return row.net_j <= 0 or (rise_w <= spread_w if row.net_low_j is None else row.net_low_j <= 0)
+
+
+def _not_above_idle(row: EnergyFigures) -> Doubt | None:
+    spread_w, rise_w = _spread_w(row), _rise_w(row)
+    if spread_w is None or rise_w is None or not _at_idle(row):
         return None
     return Doubt(
         kind="not-above-idle",
-        says=f"it takes {rise_w:.3g} W more than the machine does idle, and idle windows differ by {spread_w:.2g} W",
-        advice="its net energy is not shown to differ from 0: quiet the machine, or give a longer --meter-window",
+        says=f"it takes {rise_w:.3g} W more than the machine does idle, and idle windows differ by {spread_w:.2g} W:"
+        " its net energy is not shown to be above 0",
+        advice="quiet the machine, or give a longer --meter-window",
         touches=ENERGY,
         facts={"rise_w": rise_w, "idle_spread_w": spread_w},
     )
 
 
 def _idle_drifted(row: EnergyFigures) -> Doubt | None:
-    """Idle power that moves by much of what the model adds."""
+    """Idle power that moves by much of what the model adds, or by more than that."""
     spread_w, rise_w = _spread_w(row), _rise_w(row)
-    if spread_w is None or rise_w is None or not DRIFTED * rise_w < spread_w < rise_w:
+    if spread_w is None or rise_w is None or _at_idle(row) or spread_w <= DRIFTED * rise_w:
         return None
     return Doubt(
         kind="idle-drift",
         says=f"idle power went from {row.idle_least_w:.3g} to {row.idle_most_w:.3g} W between windows, beside"
         f" {rise_w:.3g} W that the model adds",
-        advice="trust net energy to no more than that; let the machine settle first",
+        advice="let the machine settle first, and look at the interval of net energy",
         touches=ENERGY,
         facts={"idle_spread_w": spread_w, "rise_w": rise_w},
     )
