@@ -14,7 +14,7 @@ from whichpu.results.column import pack, unpack
 from whichpu.results.comparison import compare
 from whichpu.results.energy_doubts import energy_doubts
 from whichpu.results.metered import SCOPES
-from whichpu.results.schema import Metered, MeterWindow, Trace
+from whichpu.results.schema import Memory, Metered, MeterWindow, Trace
 from whichpu.results.sensor import UNITS, Refused
 from whichpu.results.summary import summarize
 from whichpu.stats import integrate, intervals
@@ -517,6 +517,19 @@ def test_net_energy_at_idle_is_not_compared():
     made = simple([GAUGE], [steady(5000)], {"a": [steady(5000)], "b": [steady(9000)]})
     row = next(row for row in energy_ratios.compare_energy(made, "b") if row.metric == energy_ratios.NET)
     assert row.verdict == "not-comparable" and "took no more than the machine does idle" in row.reason
+
+
+def test_the_most_memory_is_compared_by_rounds():
+    made = lifelike(rounds=3)
+    assert energy_ratios.compare_memory(made) == []
+    for at, each in enumerate(made.results):
+        for reading in each.readings:
+            peak = (60_000_000 << at) + 1000 * reading.round
+            reading.memory = Memory(peak_loading=peak, peak_measuring=50_000_000)
+    made.results[2].readings[0].memory.peak_measuring = None  # then the larger one is not known
+    rows = {row.contender: row for row in energy_ratios.compare_memory(made, "onnxruntime:cpu")}
+    assert rows["openvino:cpu"].ratio == pytest.approx(2, rel=1e-3) and rows["openvino:cpu"].verdict == "worse"
+    assert rows["opencv:cpu"].reason.startswith("2 rounds")
 
 
 def test_energy_across_files_is_refused_by_name():

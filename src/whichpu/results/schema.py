@@ -157,7 +157,6 @@ class Memory(msgspec.Struct, kw_only=True, omit_defaults=True):
     measured_pss: int | None = None
     measured_private: int | None = None
     peak_measuring: int | None = None
-    device: int | None = None
     page: int = 4096
     curve_at_ns: Column | None = None
     curve: Column | None = None
