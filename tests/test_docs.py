@@ -20,8 +20,8 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "benchmarks" / "RE
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 OPTION = re.compile(r"(?<![\w-])--([a-z][a-z0-9-]+)")
 FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
-OF_OTHERS = {"cpuset-cpus", "no-deps", "strict"}
-"""Options of Docker, pip and mypy that the pages show."""
+OF_OTHERS = {"cpuset-cpus", "no-deps", "strict", "query-gpu"}
+"""Options of Docker, pip, mypy and nvidia-smi that the pages show."""
 
 
 def prose(page):
