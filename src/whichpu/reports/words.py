@@ -28,5 +28,5 @@ METRICS = {
 }
 """What is compared; latency goes without saying."""
 
-PLAINER = {"–": "-", "µ": "u", "±": "+-", "·": "-", "…": "."}
+PLAINER = {"’": "'", "–": "-", "µ": "u", "±": "+-", "·": "-", "…": "."}
 """What stands for a character that a terminal of few letters can't show."""
