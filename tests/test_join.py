@@ -351,6 +351,23 @@ def test_what_is_written_is_read(steps, separator, unit, comma):
     assert log.series[0].values == values_uw
 
 
+@settings(max_examples=150, deadline=None)
+@given(
+    st.sampled_from(sorted(LOGS.iterdir())), st.integers(0, 5_000), st.integers(0, 60), st.binary(max_size=8),
+    st.sampled_from([None, *importers.FORMATS]),
+)  # fmt: skip
+def test_damage_is_told_and_never_breaks(path, at, size, other, format):
+    data = path.read_bytes()
+    at %= len(data)
+    try:
+        log = importers.read(data[:at] + other + data[at + size :], path.name, Options(zone=UTC), format)
+    except UserError:
+        return
+    for series in log.series:
+        assert len(series.at_ns) == len(series.values)
+        assert all(earlier <= later for earlier, later in zip(series.at_ns, series.at_ns[1:], strict=False))
+
+
 @pytest.mark.parametrize(
     ("text", "seconds"),
     [
