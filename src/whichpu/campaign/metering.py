@@ -92,14 +92,15 @@ class Meters:
             if told is not None:
                 vars(sampled).update(vars(told))
 
-    def idle(self, round_number: int) -> None:
-        """A window in which nothing runs; the host sleeps."""
+    def idle(self, round_number: int, longer: float = 0.0) -> None:
+        """A window in which nothing runs; the host sleeps, ``longer`` times a window more where another's log is to be
+        aligned: a pattern that repeats itself fits at many places."""
         if not self.wanted:
             return
         machine_wide = [number for number, channel in enumerate(self.channels) if channel.scope != "process"]
         with self.reading([], machine_wide or [NONE]) as sampled:
             began_ns = time.perf_counter_ns()
-            time.sleep(self.window_s)
+            time.sleep(self.window_s * (1.0 + longer * (self.metered.asked == "windows")))
             wall_ns = time.perf_counter_ns() - began_ns
         self._keep(
             MeterWindow(round=round_number, position=self._position, began_ns=began_ns, wall_ns=wall_ns), sampled

@@ -27,6 +27,9 @@ from whichpu.worker import wire
 WARM_LEAST = 10
 """Inferences that a warm-up runs at least, and some: a slow model is not a hanging one."""
 
+IDLE_LONGER = (0.25, 0.5)
+"""By how much idle windows are drawn longer than others, where a log is to be aligned with them."""
+
 MEMORY_SHARE = 0.7
 """Share of the free memory that contenders may take together; beyond it they take turns."""
 
@@ -261,14 +264,14 @@ def _meter(seats: list[Seat], random: np.random.Generator, watch: Watch, meters:
         return
     number = seats[0].reading.round
     watch.step(number, "nothing", "is metered idle", 1.0)
-    meters.idle(number)
+    meters.idle(number, float(random.uniform(*IDLE_LONGER)))
     for index in random.permutation(len(waiting)):
         seat, bare_first = waiting[index], bool(random.random() < 0.5)
         watch.step(number, seat.name, "is metered", 1.0)
         with seat.attempt(counts=False) as link:
             if link is not None:
                 meters.run(link, seat.name, number, seat.latency_ns, bare_first)
-        meters.idle(number)
+        meters.idle(number, float(random.uniform(*IDLE_LONGER)))
 
 
 def _first_whole(seat: Seat) -> bool:
