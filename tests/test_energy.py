@@ -9,13 +9,14 @@ from hypothesis import strategies as st
 from made_metered import CPU_TIME, MS, Made
 from made_metered import campaign as lifelike
 
-from whichpu.results import energy, energy_ratios
+from whichpu.results import energy
 from whichpu.results.column import pack, unpack
 from whichpu.results.comparison import compare
-from whichpu.results.energy_doubts import energy_doubts
-from whichpu.results.metered import SCOPES
+from whichpu.results.energy import ratios
+from whichpu.results.energy.doubts import energy_doubts
+from whichpu.results.energy.metered import SCOPES
+from whichpu.results.energy.sensor import UNITS, Refused
 from whichpu.results.schema import Memory, Metered, MeterWindow, Trace
-from whichpu.results.sensor import UNITS, Refused
 from whichpu.results.summary import summarize
 from whichpu.stats import integrate, intervals
 from whichpu.worker import meters
@@ -454,25 +455,25 @@ def test_the_meters_cost_is_shown_and_doubted_when_it_matters():
 
 
 def gross(rows):
-    return {row.contender: row for row in rows if row.metric == energy_ratios.GROSS}
+    return {row.contender: row for row in rows if row.metric == ratios.GROSS}
 
 
 def test_energy_is_compared_by_rounds():
     made = lifelike()
-    rows = energy_ratios.compare_energy(made)
+    rows = ratios.compare_energy(made)
     assert {row.metric for row in rows} == {"energy_per_inference", "energy_per_inference_net"}
     by_latency = {row.contender: row for row in compare(made)}
     row = gross(rows)["opencv:cpu"]
     assert row.baseline == by_latency["opencv:cpu"].baseline == "onnxruntime:cpu"
     assert row.verdict == "worse" and row.low < row.ratio < row.high and row.reason.startswith("5 rounds, p = ")
-    against = gross(energy_ratios.compare_energy(made, "opencv:cpu"))
+    against = gross(ratios.compare_energy(made, "opencv:cpu"))
     assert against["onnxruntime:cpu"].verdict == "better"
     assert against["onnxruntime:cpu"].ratio == pytest.approx(1 / row.ratio)
 
 
 def test_equal_energy_is_a_tie():
     contenders = {name: Made(123_000, 22.0) for name in ("a:cpu", "b:cpu")}
-    (row,) = gross(energy_ratios.compare_energy(lifelike(contenders=contenders))).values()
+    (row,) = gross(ratios.compare_energy(lifelike(contenders=contenders))).values()
     assert row.verdict == "no-difference"
 
 
@@ -481,14 +482,14 @@ def test_energy_of_different_scopes_is_refused_by_name():
     made = simple([package, GPU], [steady(3000), steady(30_000)],
                   {"a": [steady(9000), steady(31_000)], "b": [steady(5000), steady(90_000)]})  # fmt: skip
     made.results[1].device = "cuda"
-    (row,) = gross(energy_ratios.compare_energy(made)).values()
+    (row,) = gross(ratios.compare_energy(made)).values()
     assert row.verdict == "not-comparable" and row.ratio is None
     assert "other power scope" in row.reason
     assert "a: package, rapl:p" in row.reason and "b: gpu, nvml:GPU 0" in row.reason
     assert "power-elsewhere" in kinds(made, "b") and "power-elsewhere" not in kinds(made, "a")
     # A meter of the whole board compares them.
     made.metered.channels[0] = msgspec.convert(msgspec.to_builtins(package) | {"scope": "board"}, Channel)
-    (row,) = gross(energy_ratios.compare_energy(made)).values()
+    (row,) = gross(ratios.compare_energy(made)).values()
     assert row.ratio is not None and energy.primary(made) == "rapl:p"
 
 
@@ -498,7 +499,7 @@ def test_a_cards_own_meter_holds_the_card_alone():
     cpu, card = made.results
     card.backend, card.device = "hailo", "0000:01:00.0"
     assert energy.common_source(made, [card]) == "hailo:rails" and energy.common_source(made, [cpu]) is None
-    (row,) = gross(energy_ratios.compare_energy(made)).values()
+    (row,) = gross(ratios.compare_energy(made)).values()
     assert row.verdict == "not-comparable"
     assert row.reason == "other power scope (a: none for its cpu; b: rails, hailo:rails)"
 
@@ -508,26 +509,26 @@ def test_no_figure_is_refused_by_name():
     for each in made.metered.windows:
         if each.contender == "b":
             each.traces.clear()
-    (row,) = gross(energy_ratios.compare_energy(made, "a")).values()
+    (row,) = gross(ratios.compare_energy(made, "a")).values()
     assert row.reason == "no energy figure: b: it was not read in this window"
-    assert energy_ratios.compare_energy(lifelike(rounds=2, channels=(CPU_TIME,))) == []
+    assert ratios.compare_energy(lifelike(rounds=2, channels=(CPU_TIME,))) == []
 
 
 def test_net_energy_at_idle_is_not_compared():
     made = simple([GAUGE], [steady(5000)], {"a": [steady(5000)], "b": [steady(9000)]})
-    row = next(row for row in energy_ratios.compare_energy(made, "b") if row.metric == energy_ratios.NET)
+    row = next(row for row in ratios.compare_energy(made, "b") if row.metric == ratios.NET)
     assert row.verdict == "not-comparable" and "took no more than the machine does idle" in row.reason
 
 
 def test_the_most_memory_is_compared_by_rounds():
     made = lifelike(rounds=3)
-    assert energy_ratios.compare_memory(made) == []
+    assert ratios.compare_memory(made) == []
     for at, each in enumerate(made.results):
         for reading in each.readings:
             peak = (60_000_000 << at) + 1000 * reading.round
             reading.memory = Memory(peak_loading=peak, peak_measuring=50_000_000)
     made.results[2].readings[0].memory.peak_measuring = None  # then the larger one is not known
-    rows = {row.contender: row for row in energy_ratios.compare_memory(made, "onnxruntime:cpu")}
+    rows = {row.contender: row for row in ratios.compare_memory(made, "onnxruntime:cpu")}
     assert rows["openvino:cpu"].ratio == pytest.approx(2, rel=1e-3) and rows["openvino:cpu"].verdict == "worse"
     assert rows["opencv:cpu"].reason.startswith("2 rounds")
 
@@ -548,7 +549,7 @@ def simple_pair(first, second):
 
 
 def across(one, other):
-    rows = energy_ratios.across_energy([("one", one), ("other", other)])
+    rows = ratios.across_energy([("one", one), ("other", other)])
     assert {row.verdict for row in rows} == {"not-comparable"}
     return next(row.reason for row in rows if row.contender == "other: a")
 
@@ -593,7 +594,7 @@ def test_campaigns_without_meters_have_no_figure():
     made.metered = None
     rows = summarize(made)
     assert all(not row.energy and not row.gauges and row.meter_cost is None for row in rows)
-    assert energy.primary(made) is None and energy_ratios.compare_energy(made) == []
+    assert energy.primary(made) is None and ratios.compare_energy(made) == []
 
 
 def test_two_logs_of_one_name_stay_two_sources():

@@ -11,7 +11,7 @@ from made_metered import without_sensors
 from trees import PMIC, powercap, rapl_laptop, raspberry_pmic, write
 
 from whichpu.campaign.metering import packed
-from whichpu.results import metered
+from whichpu.results.energy import metered
 from whichpu.results.schema import Metered, MeterWindow
 from whichpu.worker.meters import Around, Channel, find, sampler
 

@@ -31,12 +31,13 @@ def compare(
 ) -> None:
     """Compare contenders: ratios with intervals and verdicts; a tie is an answer."""
     from whichpu.reports import terminal
-    from whichpu.results import comparison, energy_ratios, store
+    from whichpu.results import comparison, store
+    from whichpu.results.energy import ratios
 
     campaigns = [(str(path), store.load(path)) for path in results]
-    kinds = (comparison.compare, energy_ratios.compare_energy, energy_ratios.compare_memory)
+    kinds = (comparison.compare, ratios.compare_energy, ratios.compare_memory)
     rows = [row for kind in kinds for _, campaign in campaigns for row in kind(campaign, baseline)]
-    rows += comparison.across(campaigns) + energy_ratios.across_energy(campaigns)
+    rows += comparison.across(campaigns) + ratios.across_energy(campaigns)
     if as_json:
         print_json({"comparisons": rows})
     elif not rows:

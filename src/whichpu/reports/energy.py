@@ -10,11 +10,11 @@ from whichpu.reports.boundary import Grid, Text
 from whichpu.reports.power_charts import Panel
 from whichpu.reports.tables import NAME_LEAST, Column, print_item, print_tables
 from whichpu.reports.words import VERDICTS
-from whichpu.results import energy, metered
+from whichpu.results import energy
 from whichpu.results.comparison import Comparison
-from whichpu.results.energy import EnergyFigures
-from whichpu.results.energy_ratios import GROSS, compare_energy
-from whichpu.results.gauges import GaugeFigures
+from whichpu.results.energy import EnergyFigures, metered
+from whichpu.results.energy.gauges import GaugeFigures
+from whichpu.results.energy.ratios import GROSS, compare_energy
 from whichpu.results.schema import Campaign, Metered
 from whichpu.results.summary import Figures
 from whichpu.worker.wire import Missing

@@ -26,7 +26,7 @@ from whichpu.reports import (
 from whichpu.reports.normalised import Fact, Normalised, normalised
 from whichpu.reports.words import STATUS, VERDICTS
 from whichpu.results.comparison import Comparison, agreeing, compare, fastest, measured_results
-from whichpu.results.energy_doubts import ENERGY
+from whichpu.results.energy.doubts import ENERGY
 from whichpu.results.known import why_stopped
 from whichpu.results.latencies import round_logs, steady_blocks
 from whichpu.results.scenarios import ScenarioRun

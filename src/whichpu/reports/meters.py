@@ -9,7 +9,7 @@ import msgspec
 
 from whichpu.reports import units
 from whichpu.reports.tables import Column, fits, print_item, table
-from whichpu.results.sensor import UNITS
+from whichpu.results.energy.sensor import UNITS
 from whichpu.worker.wire import Channel, FoundMeters, Missing, Sampled, Trace
 
 if TYPE_CHECKING:

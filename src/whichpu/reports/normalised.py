@@ -9,11 +9,12 @@ from typing import NamedTuple
 from whichpu.errors import UserError
 from whichpu.reports import units
 from whichpu.reports.normalised_chart import Bar, Group, Panel
-from whichpu.results import energy, metered
+from whichpu.results import energy
 from whichpu.results.comparison import Comparison, compare, fastest, measured_results
-from whichpu.results.energy_ratios import GROSS, compare_energy
+from whichpu.results.energy import metered
+from whichpu.results.energy.metered import Source
+from whichpu.results.energy.ratios import GROSS, compare_energy
 from whichpu.results.latencies import round_logs
-from whichpu.results.metered import Source
 from whichpu.results.schema import Campaign, Result
 from whichpu.stats.intervals import of_logs
 

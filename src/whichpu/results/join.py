@@ -24,10 +24,10 @@ import numpy.typing as npt
 from whichpu.errors import UserError
 from whichpu.results import importers
 from whichpu.results.column import Column, pack, unpack
+from whichpu.results.energy.metered import SCOPES
+from whichpu.results.energy.sensor import PERIODS
 from whichpu.results.importers import Log, Options, Series, times
-from whichpu.results.metered import SCOPES
 from whichpu.results.schema import Campaign, Joined, Metered, MeterWindow, Trace
-from whichpu.results.sensor import PERIODS
 from whichpu.stats.align import CLEARER, LEAST, SPANS, Fit, Pattern, Span, find
 from whichpu.worker.wire import Channel
 

@@ -10,8 +10,8 @@ from whichpu.results.boundary import parts, reasons
 from whichpu.results.comparison import probability_of_best, ratios_to_the_fastest
 from whichpu.results.doubts import doubts_of
 from whichpu.results.energy import EnergyFigures, MeterCost, energy_figures, meter_cost
-from whichpu.results.energy_doubts import energy_doubts
-from whichpu.results.gauges import GaugeFigures, gauge_figures
+from whichpu.results.energy.doubts import energy_doubts
+from whichpu.results.energy.gauges import GaugeFigures, gauge_figures
 from whichpu.results.latencies import median, opening_ratio, steady_blocks
 from whichpu.results.memory import MemoryFigures, memory_of
 from whichpu.results.schema import Campaign, Difference, Doubt, Reading, Result

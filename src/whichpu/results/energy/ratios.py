@@ -7,9 +7,9 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from whichpu.results import energy, metered
 from whichpu.results.comparison import Comparison, baseline_of, measured_results
-from whichpu.results.metered import Source
+from whichpu.results.energy import figures, metered
+from whichpu.results.energy.metered import Source
 from whichpu.results.schema import Campaign, Memory, Result
 from whichpu.stats.intervals import Estimate, holm, of_logs, p_value
 from whichpu.stats.verdicts import verdict
@@ -70,7 +70,7 @@ def _gross(campaign: Campaign, result: Result, base: Result) -> Evidence:
     source = _common(campaign, result, base)
     if isinstance(source, Evidence):
         return source
-    above, below = (energy.energy_rounds(campaign, each, source) for each in (result, base))
+    above, below = (figures.energy_rounds(campaign, each, source) for each in (result, base))
     return _paired(above, below, "energy")
 
 
@@ -78,7 +78,7 @@ def _net(campaign: Campaign, result: Result, base: Result) -> Evidence:
     source = _common(campaign, result, base)
     if isinstance(source, Evidence):
         return source
-    above, below = (energy.net_rounds(campaign, each, source) for each in (result, base))
+    above, below = (figures.net_rounds(campaign, each, source) for each in (result, base))
     flat = [each.name for each, rounds in ((result, above), (base, below)) if min(rounds.values(), default=1) <= 0]
     if flat:
         return Evidence([], f"in some round {' and '.join(flat)} took no more than the machine does idle")
@@ -87,8 +87,8 @@ def _net(campaign: Campaign, result: Result, base: Result) -> Evidence:
 
 def _common(campaign: Campaign, result: Result, base: Result) -> Source | Evidence:
     """The source that two contenders are compared by; or why there is none."""
-    key = energy.common_source(campaign, [result, base])
-    source = energy.source_named(campaign, key) if key is not None else None
+    key = figures.common_source(campaign, [result, base])
+    source = figures.source_named(campaign, key) if key is not None else None
     if source is not None:
         return source
     own = [_own(campaign, each) for each in (base, result)]
@@ -103,24 +103,24 @@ def _common(campaign: Campaign, result: Result, base: Result) -> Source | Eviden
 
 
 def _own(campaign: Campaign, result: Result) -> str | None:
-    return energy.common_source(campaign, [result])
+    return figures.common_source(campaign, [result])
 
 
 def _of(campaign: Campaign, key: str | None, result: Result) -> str:
-    source = energy.source_named(campaign, key or "")
+    source = figures.source_named(campaign, key or "")
     return f"{source.scope}, {source.key}" if source is not None else f"none for its {result.device}"
 
 
 def _why_no_figure(campaign: Campaign, result: Result) -> str:
-    figures = energy.energy_figures(campaign, result)
-    if any(each.gross_j is not None for each in figures):
+    rows = figures.energy_figures(campaign, result)
+    if any(each.gross_j is not None for each in rows):
         return f"no sensor holds the {result.device} that it ran on"
-    reasons = dict.fromkeys(each.missing["gross_j"] for each in figures)
+    reasons = dict.fromkeys(each.missing["gross_j"] for each in rows)
     return "; ".join(reasons) or "no sensor of power was within reach"
 
 
 def _sources_with_figures(campaign: Campaign, result: Result) -> list[str]:
-    return [each.key for each in metered.sources(campaign) if energy.energy_rounds(campaign, result, each)]
+    return [each.key for each in metered.sources(campaign) if figures.energy_rounds(campaign, result, each)]
 
 
 def _peaks(result: Result) -> dict[int, float]:
@@ -207,7 +207,7 @@ def _fill(row: Comparison, evidence: Evidence, p: float | None, family: int, mat
 
 def _why_not_across(first: Campaign, twin: Result, second: Campaign, result: Result) -> str:
     own = [(_own(first, twin), first), (_own(second, result), second)]
-    found = [energy.source_named(campaign, key or "") for key, campaign in own]
+    found = [figures.source_named(campaign, key or "") for key, campaign in own]
     if first.model.sha256 != second.model.sha256:
         return "other model bytes"
     for source, campaign, each in zip(found, (first, second), (twin, result), strict=True):
@@ -220,7 +220,7 @@ def _why_not_across(first: Campaign, twin: Result, second: Campaign, result: Res
     if first.machine.hostname != second.machine.hostname or first.machine.cpu_model != second.machine.cpu_model:
         return "other machine"
     told = [
-        of_logs([math.log(joules) for joules in energy.energy_rounds(campaign, each, source).values()]).value
+        of_logs([math.log(joules) for joules in figures.energy_rounds(campaign, each, source).values()]).value
         for campaign, each, source in ((first, twin, before), (second, result, after))
     ]
     return (

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from whichpu.results import energy, metered
-from whichpu.results.energy import EnergyFigures
-from whichpu.results.energy_scopes import covers
+from whichpu.results.energy import figures, metered
+from whichpu.results.energy.figures import EnergyFigures
+from whichpu.results.energy.scopes import covers
 from whichpu.results.schema import Campaign, Doubt, Result
 
 COSTS = 0.01
@@ -25,7 +25,7 @@ def energy_doubts(campaign: Campaign, result: Result) -> list[Doubt]:
     if campaign.metered is None or not metered.windows_of(campaign, result):
         return []
     found = [_cost(campaign, result)]
-    row = energy.primary_figures(campaign, result)
+    row = figures.primary_figures(campaign, result)
     if row is not None and row.gross_j is not None:
         found = [_elsewhere(row, result), _shared(campaign, row), _not_above_idle(row), *found]
         found += [_few(row), _idle_drifted(row)]
@@ -111,7 +111,7 @@ def _few(row: EnergyFigures) -> Doubt | None:
 
 def _cost(campaign: Campaign, result: Result) -> Doubt | None:
     """Meters that are shown to move the latency by over 1 %."""
-    cost = energy.meter_cost(campaign, result)
+    cost = figures.meter_cost(campaign, result)
     if cost is None or cost.low is None or cost.high is None:
         return None
     if abs(cost.ratio - 1) <= COSTS or cost.low <= 1 <= cost.high:

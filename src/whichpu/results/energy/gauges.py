@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 
-from whichpu.results import metered
-from whichpu.results.metered import Meters
+from whichpu.results.energy import metered
+from whichpu.results.energy.metered import Meters
+from whichpu.results.energy.sensor import UNITS, Refused
 from whichpu.results.schema import Campaign, MeterWindow, Result
-from whichpu.results.sensor import UNITS, Refused
 from whichpu.stats import integrate
 from whichpu.worker.wire import Channel
 

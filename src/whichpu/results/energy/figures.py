@@ -1,7 +1,7 @@
 """Joules and watts of contenders, from the readings of meters in windows of their own.
 
-What a window must fulfil stands in ``results.metered``, what a sensor must in ``results.sensor``. The round is the unit
-of every interval, as with latencies.
+What a window must fulfil stands in ``metered``, what a sensor must in ``sensor``. The round is the unit of every interval,
+as with latencies.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
-from whichpu.results import metered
 from whichpu.results.comparison import measured_results
-from whichpu.results.energy_scopes import covers
-from whichpu.results.metered import Meters, Piece, Source
+from whichpu.results.energy import metered
+from whichpu.results.energy.metered import Meters, Piece, Source
+from whichpu.results.energy.scopes import covers
+from whichpu.results.energy.sensor import Refused, rising
+from whichpu.results.energy.steadiness import Steadiness, steadiness_of
 from whichpu.results.schema import Campaign, MeterWindow, Result
-from whichpu.results.sensor import Refused, rising
-from whichpu.results.steadiness import Steadiness, steadiness_of
 from whichpu.stats.intervals import of_logs, of_values
 from whichpu.worker.wire import Channel
 
@@ -85,7 +85,8 @@ def joules(channel: Channel, at_ns: Sequence[int], values: Sequence[int], begin_
 
     Of a counter it is the difference of its values at both instants, unwrapped, on the line between the readings around
     each; of a gauge of power the area under its readings (trapezoidal rule), cut on such lines. Raises
-    :class:`~whichpu.results.sensor.Refused` where the readings don't hold both instants or a counter was set anew.
+    :class:`~whichpu.results.energy.sensor.Refused` where the readings don't hold both instants or a counter was set
+    anew.
     """
     return float(metered.energy(channel, rising(at_ns, values), begin_ns, end_ns))
 

@@ -13,8 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from whichpu.results.schema import Campaign, Metered, MeterWindow, Result
-from whichpu.results.sensor import (
+from whichpu.results.energy.sensor import (
     PERIODS,
     UNITS,
     Read,
@@ -26,6 +25,7 @@ from whichpu.results.sensor import (
     sensor_of,
     stands_still_ns,
 )
+from whichpu.results.schema import Campaign, Metered, MeterWindow, Result
 from whichpu.stats import integrate
 from whichpu.worker.wire import Channel
 

@@ -8,9 +8,9 @@ from fractions import Fraction
 import msgspec
 import numpy as np
 
-from whichpu.results import metered
-from whichpu.results.metered import Meters, Piece, Source
-from whichpu.results.sensor import Refused
+from whichpu.results.energy import metered
+from whichpu.results.energy.metered import Meters, Piece, Source
+from whichpu.results.energy.sensor import Refused
 from whichpu.stats import integrate
 
 PERCENTILE_READINGS = 40
