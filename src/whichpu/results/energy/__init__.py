@@ -1,7 +1,7 @@
 """From the readings of meters to joules and watts.
 
-``sensor`` judges one channel's readings, ``metered`` one window of a source, ``figures`` a contender's energy; then there
-are its steadiness, ratios and doubts, the scopes of power, and the gauges of what isn't power.
+``sensor`` judges one channel's readings, ``metered`` one window of a source, ``figures`` a contender's energy; then
+there are its steadiness, ratios and doubts, the scopes of power, and the gauges of what isn't power.
 """
 
 from whichpu.results.energy.figures import (

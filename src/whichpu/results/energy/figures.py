@@ -1,7 +1,7 @@
 """Joules and watts of contenders, from the readings of meters in windows of their own.
 
-What a window must fulfil stands in ``metered``, what a sensor must in ``sensor``. The round is the unit of every interval,
-as with latencies.
+What a window must fulfil stands in ``metered``, what a sensor must in ``sensor``. The round is the unit of every
+interval, as with latencies.
 """
 
 from __future__ import annotations
