@@ -20,7 +20,7 @@ from whichpu.errors import UserError
 from whichpu.reports import charts, energy, html, normalised_chart, power_charts, terminal, units
 from whichpu.reports.normalised import normalised
 from whichpu.results import store
-from whichpu.results.energy_ratios import compare_energy
+from whichpu.results.energy.ratios import compare_energy
 from whichpu.results.schema import Campaign, Metered
 from whichpu.results.summary import Figures, summarize
 from whichpu.worker.wire import Missing
@@ -341,3 +341,9 @@ def test_energy_and_power_have_units() -> None:
     assert [units.energy(value) for value in (None, 0.00271, 1.5e-7, 3.0)] == ["–", "2.71 mJ", "150 nJ", "3.00 J"]
     assert [units.power(value) for value in (None, 0.05, 22.04)] == ["–", "50.0 mW", "22.0 W"]
     assert units.energy_unit([None]).name == "J" and units.inverse_edp_unit([2e6, 5e3]).name == "1e3/(s J)"
+
+
+def test_nothing_is_drawn_where_nothing_was_read():
+    points = [(0.1 * index, 5.0) for index in range(10)] + [(3.0 + 0.1 * index, 5.0) for index in range(10)]
+    assert [len(part) for part in power_charts.parts(points)] == [10, 10]
+    assert power_charts.parts(points[:1]) == [points[:1]]
