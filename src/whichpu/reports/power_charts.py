@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from whichpu.reports import units
@@ -10,6 +12,9 @@ from whichpu.reports.charts import FONT, FRONT, GRID, INK, NARROW, QUIET, WIDE, 
 
 if TYPE_CHECKING:
     import altair
+
+GAP = 6.0
+"""Readings so many times further apart than usual have a gap between them."""
 
 FAR = 2.0
 """A limit of more than so many times the highest peak is not drawn: it would press all lines down."""
@@ -65,6 +70,17 @@ def over_time(rows: Sequence[Panel], limit_w: float | None = None, width: int = 
     return svg
 
 
+def parts(points: Sequence[tuple[float, float]]) -> list[list[tuple[float, float]]]:
+    """The line without its gaps: where nothing was read, as between two windows, nothing is drawn."""
+    usual_s = statistics.median([after[0] - before[0] for before, after in pairwise(points)] or [0.0])
+    found: list[list[tuple[float, float]]] = [[]]
+    for point in points:
+        if found[-1] and point[0] - found[-1][-1][0] > GAP * usual_s:
+            found.append([])
+        found[-1].append(point)
+    return found
+
+
 def thinned(points: Sequence[tuple[float, float]], most: int) -> list[tuple[float, float]]:
     """At most about ``most`` points: of each stretch the least and the most, so that no peak is lost."""
     if len(points) <= most:
@@ -94,7 +110,11 @@ class _Frame(NamedTuple):
 
         x, y = self._x(last), self._y()
         shade = [{"x": 0.0, "x2": row.ran_s, "y": 0.0, "y2": self.top}]
-        line = [{"x": at, "y": power / self.unit.size} for at, power in thinned(row.points, self.width)]
+        line = [
+            {"x": at, "y": power / self.unit.size, "part": number}
+            for number, part in enumerate(parts(thinned(row.points, self.width)))
+            for at, power in part
+        ]
         at_s, peak_w = row.peak
         right = at_s > (self.first_s + 2 * self.last_s) / 3
         peak = [{"x": at_s, "y": peak_w / self.unit.size, "text": f"peak {units.power(peak_w)}"}]
@@ -102,7 +122,7 @@ class _Frame(NamedTuple):
         layers: list[Any] = [
             self._of(shade).mark_rect(color=GRID, opacity=0.5).encode(x=x, x2="x2:Q", y=y, y2="y2:Q"),
             *self._limit(x, y, first),
-            self._of(line).mark_line(color=FRONT, strokeWidth=1.6).encode(x=x, y=y),
+            self._of(line).mark_line(color=FRONT, strokeWidth=1.6).encode(x=x, y=y, detail="part:N"),
             self._of(peak).mark_circle(color=FRONT, size=45, opacity=1).encode(x=x, y=y),
             self._of(peak).mark_text(align="right" if right else "left", dx=-6 if right else 6, **style)
             .encode(x=x, y=y, text="text:N"),
