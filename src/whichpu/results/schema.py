@@ -49,7 +49,12 @@ class ModelInfo(msgspec.Struct, kw_only=True):
 
 
 class TaskInfo(msgspec.Struct, kw_only=True, frozen=True):
-    """How outputs became a score. ``protocol_sha256`` covers dataset, pre-processing and metric."""
+    """How outputs became a score. ``protocol_sha256`` covers dataset, pre-processing, decoding, thresholds and metric.
+
+    ``protocol`` is the same in words, field by field (``preprocess.resize`` = ``letterbox 384x384``), so that two
+    unequal ones can be told apart by name. ``metric`` is the main one, ``others`` are told beside it; ``better`` is
+    what is better of the main one.
+    """
 
     name: str
     kind: str
@@ -59,6 +64,9 @@ class TaskInfo(msgspec.Struct, kw_only=True, frozen=True):
     protocol_sha256: str
     naive: float | None = None
     naive_says: str | None = None
+    protocol: dict[str, str] = {}
+    better: Literal["higher", "lower"] | None = None
+    others: list[str] = []
 
 
 class Reference(msgspec.Struct, kw_only=True, frozen=True):
@@ -95,7 +103,8 @@ class Difference(msgspec.Struct, kw_only=True, frozen=True):
 
     ``relative`` is the largest difference of output ``output`` over the reference's largest value of that output;
     ``None`` when the reference's outputs are all zero. ``other_shapes`` counts samples whose outputs have another
-    size than the reference's (where that depends on the data); they enter no difference.
+    size than the reference's (where that depends on the data); they enter no difference. ``psnr_db`` is the peak
+    signal-to-noise ratio of the worst output (peak: the reference's largest value), ``cosine`` its cosine similarity.
     """
 
     max_abs: float
@@ -104,6 +113,42 @@ class Difference(msgspec.Struct, kw_only=True, frozen=True):
     samples: int
     output: int | None = None
     other_shapes: int = 0
+    psnr_db: float | None = None
+    cosine: float | None = None
+
+
+class Changed(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
+    """A sample whose answer is another one than the reference's, in words; ``picture`` is a data URI."""
+
+    sample: str
+    truth: str
+    reference: str
+    ours: str
+    picture: str | None = None
+
+
+class Accuracy(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """How good a contender's answers are, over ``samples``; ``left_out`` has a sentence for each sample that could not
+    be used (the first of them) of ``left_out_count``.
+
+    ``values`` has all metrics, the main one under the task's ``metric``. ``deltas`` are differences from the
+    reference's on the same samples, with 95 % intervals by a paired bootstrap (``draws`` draws, ``seed``); ``verdict``
+    is that on the main one. ``agreement`` is the share of samples with the reference's answer; ``changed`` shows some
+    of the others.
+    """
+
+    samples: int
+    values: dict[str, float]
+    deltas: dict[str, tuple[float, float | None, float | None]] = {}
+    verdict: str | None = None
+    agreement: float | None = None
+    changed: list[Changed] = []
+    changed_count: int = 0
+    left_out: list[str] = []
+    left_out_count: int = 0
+    draws: int = 0
+    seed: int = 0
+    wall_s: float | None = None
 
 
 class Doubt(msgspec.Struct, kw_only=True, frozen=True):
@@ -245,7 +290,8 @@ class Result(msgspec.Struct, kw_only=True):
     """One contender: its target, what really ran, and all its readings; or the reason why there are none.
 
     ``baseline`` names the contender that this one is held against; ``None``: the fastest. ``model_sha256`` is the
-    model's hash where that is one of the campaign's ``other_models``. ``boundary`` is what a latency holds:
+    model's hash where that is one of the campaign's ``other_models``. ``variant`` is the form of the network that
+    WhichPU made of the model (``fp16``, ``int8``); ``None``: the model itself. ``boundary`` is what a latency holds:
     ``end_to_end`` is from inputs in host memory to outputs in host memory.
     """
 
@@ -273,6 +319,8 @@ class Result(msgspec.Struct, kw_only=True):
     took_turns: bool = False
     difference: Difference | None = None
     score: float | None = None
+    accuracy: Accuracy | None = None
+    variant: str | None = None
     doubts: list[Doubt] = []
     readings: list[Reading] = []
     sustained: Sustained | None = None
