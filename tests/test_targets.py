@@ -69,3 +69,17 @@ def test_an_interpreter_is_found_in_its_environment(tmp_path):
 def test_what_is_no_target_is_refused_with_words(text, says):
     with pytest.raises(UserError, match=says):
         parse(text)
+
+
+def test_a_worker_that_dies_after_its_answer_is_its_own_trouble():
+    import os
+    import signal
+
+    from whichpu.targets import local
+    from whichpu.targets.link import WorkerTrouble
+
+    with local.start() as link:
+        os.kill(link.pid, signal.SIGKILL)
+        os.waitid(os.P_PID, link.pid, os.WEXITED | os.WNOWAIT)
+        with pytest.raises(WorkerTrouble, match="SIGKILL"):
+            link.freeze()

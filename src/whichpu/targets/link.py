@@ -88,8 +88,11 @@ class Link:
         self._signal(signal.SIGSTOP)
         self.frozen = True
         for _ in range(1_000 if hasattr(os, "waitid") else 0):  # macOS has none
-            if os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WNOHANG) is not None:
-                return
+            try:
+                if os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WNOHANG) is not None:
+                    return
+            except ChildProcessError:  # it died after its answer, and nobody can stop any more
+                raise self._died("freeze", time.monotonic()) from None
             time.sleep(0.0002)
 
     def thaw(self) -> None:
