@@ -389,3 +389,24 @@ def test_a_command_that_hangs_is_given_up(tmp_path, monkeypatch):
     write(tmp_path, {"usr/bin/vcgencmd": "#!/bin/sh\nexec sleep 5"})
     (lack,) = missing(tmp_path, "raspberry")
     assert lack.kind == "broken" and "did not answer within 0.05 s" in lack.says
+
+
+def test_a_sum_of_packages_is_told_only_where_all_can_be_read(tmp_path):
+    for number, joules in ((0, "1234"), (1, "0")):
+        zone = f"sys/class/powercap/intel-rapl:{number}"
+        write(tmp_path, {f"{zone}/name": f"package-{number}", f"{zone}/energy_uj": joules})
+    (only,) = channels(tmp_path, "rapl").values()
+    assert (only.facts.name, only.facts.sums_to) == ("package-0", None)
+    assert only.facts.covers.startswith("1 of 2 packages: ")
+    assert [lack.kind for lack in missing(tmp_path, "rapl")] == ["broken"]
+
+
+def test_a_sum_of_sockets_is_told_only_where_all_can_be_read(tmp_path):
+    folder = "sys/class/hwmon/hwmon0"
+    files = {f"{folder}/name": "amd_energy"}
+    for number, joules in ((1, "1234"), (2, "0")):
+        files |= {f"{folder}/energy{number}_label": f"Esocket{number - 1}", f"{folder}/energy{number}_input": joules}
+    write(tmp_path, files)
+    (only,) = channels(tmp_path, "hwmon").values()
+    assert only.facts.sums_to is None
+    assert [lack.kind for lack in missing(tmp_path, "hwmon")] == ["broken"]

@@ -126,7 +126,8 @@ def _sensors(device: Device) -> Found:
         number for number in device.numbers("energy") if not device.label("energy%d" % number).startswith("Ecore")
     ]
     gauges = sorted(set(device.numbers("power", "_average") + device.numbers("power")))
-    found: Found = [_energy(device, number) for number in counters]
+    sockets = sum(device.label("energy%d" % number).startswith("Esocket") for number in counters)
+    found: Found = sysfs.only_whole([_energy(device, number) for number in counters], {"sockets": sockets})
     found += [_power(device, number) for number in gauges]
     found = found or [_rail(device, number) for number in device.numbers("curr") if _paired(device, number)]
     return found + _clock(device)

@@ -32,6 +32,9 @@ DOMAINS: Dict[str, Tuple[str, str]] = {
 }
 """Names of zones, their scope and what they cover (Intel SDM 3B, "RAPL domains")."""
 
+TOTALS = {"package": "packages", "dram": "dram"}
+"""What zones of several packages add up to."""
+
 
 def find(around: Around) -> Found:
     """A counter for each zone that counts. ``dram`` stands beside its package, ``core`` and ``uncore`` are in it."""
@@ -42,7 +45,13 @@ def find(around: Around) -> Found:
     names = _names(folder, zones)
     closed = [zone for zone in zones if names[zone] and not _open(folder, zone)]
     found: Found = [_channel(folder, zone, names) for zone in zones if zone not in closed]
+    found = sysfs.only_whole(found, {total: len(_alike(names, domain)) for domain, total in TOTALS.items()})
     return found + ([_closed(folder, closed, names)] if closed else [])
+
+
+def _alike(names: Dict[str, Optional[str]], domain: str) -> List[str]:
+    """Zones of one domain, of all packages."""
+    return [name for name in names.values() if name and name.rpartition("/")[2].split("-")[0] == domain]
 
 
 def _none(folder: str) -> wire.Missing:
@@ -83,7 +92,6 @@ def _channel(folder: str, zone: str, names: Dict[str, Optional[str]]) -> Sensor:
     domain = name.rpartition("/")[2].split("-")[0]
     scope, covers = DOMAINS.get(domain, ("rail", "the zone %r, of which nothing is known" % name))
     parent = names.get(zone.rpartition(":")[0])
-    alike = [other for other in names.values() if other and other.rpartition("/")[2].split("-")[0] == domain]
     facts = wire.Channel(
         meter=METER,
         name=name,
@@ -96,7 +104,7 @@ def _channel(folder: str, zone: str, names: Dict[str, Optional[str]]) -> Sensor:
         wraps_at=_range(folder, zone),
         period_ns=PERIOD_NS,
         part_of=parent if domain in ("core", "uncore") else None,
-        sums_to={"package": "packages", "dram": "dram"}.get(domain) if len(alike) > 1 else None,
+        sums_to=TOTALS.get(domain) if len(_alike(names, domain)) > 1 else None,
     )
     if names[zone] is None:
         return sysfs.missing(facts, "broken", "the zone has no name")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import collections
 import errno
 import os
 import re
-from typing import Callable, List, Optional, Union
+from typing import Callable, Dict, List, Optional, Union
 
 from .. import wire
-from . import Channel, Gone
+from . import Channel, Found, Gone
 
 Sensor = Union[Channel, wire.Missing]
 
@@ -33,6 +34,18 @@ def first_read(channel: Channel, alive: Optional[Callable[[int], bool]] = None) 
     if not (alive or bool)(value):
         return missing(facts, "broken", "it prints 0, and nothing shows that it measures anything")
     return channel
+
+
+def only_whole(found: Found, members: Dict[str, int]) -> Found:
+    """The same, where sums are told only if all their ``members`` can be read: a part is not the whole."""
+    channels = [one for one in found if isinstance(one, Channel)]
+    here = collections.Counter(one.facts.sums_to for one in channels)
+    for facts in (one.facts for one in channels):
+        total = facts.sums_to
+        if total is not None and here[total] < members[total]:
+            facts.sums_to = None
+            facts.covers = "1 of %d %s: %s" % (members[total], total, facts.covers)
+    return found
 
 
 def missing(facts: wire.Channel, kind: str, says: str) -> wire.Missing:
