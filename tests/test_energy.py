@@ -307,6 +307,35 @@ def test_a_sensor_slower_than_its_maker_says_is_found_out():
     assert row.seen_ns == 100 * MS and "it takes 2.0 s" in row.missing["gross_j"]
 
 
+def test_a_sensor_that_tells_no_rate_and_seldom_has_news_is_not_taken_for_a_fast_one():
+    nameless = Channel("hwmon", "corsairpsu/power total", "power", "uW", "board", "power1_input", "all")
+    second = [lambda t: 5_000_000 + (t + S // 2) // S % 5 * 100_000]
+    row = only(simple([nameless], second, {"a": second, "b": second}))
+    assert row.gross_j is None
+    assert row.missing["gross_j"].startswith("how often this sensor has news is not known")
+    quick = [lambda t: 5_000_000 + t // (20 * MS) % 5 * 100_000]
+    assert only(simple([nameless], quick, {"a": quick, "b": quick})).gross_j is not None
+
+
+def test_a_counter_that_was_not_read_near_an_edge_does_not_tell_what_lies_beyond_it():
+    made = simple([COUNTER_LONG], [counting(3)], {"a": [counting(9)], "b": [counting(4)]}, rounds=1)
+    own = next(each for each in made.metered.windows if each.contender == "a")
+    trace = own.traces[0]
+    at_ns, values = unpack(trace.at_ns), unpack(trace.values)
+    # Read 0.5 s before the window, and then not for 0.5 s of it: 3 W for a half of the gap, 9 W for the other.
+    kept = at_ns > 550 * MS
+    made_at = [0, *(at_ns[kept] + 450 * MS).tolist()]
+    told = [int(values[kept][0]) - 6 * 10**6, *values[kept].tolist()]
+    own.from_ns -= 450 * MS
+    own.traces[0] = msgspec.structs.replace(trace, at_ns=pack(made_at), values=pack(told))
+    assert "nearest to an edge of this window is 0.5 s away" in only(made).missing["gross_j"]
+    # A gap within the window is none of its business.
+    hole = (at_ns < 300 * MS) | (at_ns > 800 * MS)
+    own.from_ns += 450 * MS
+    own.traces[0] = msgspec.structs.replace(trace, at_ns=pack(at_ns[hole]), values=pack(values[hole]))
+    assert only(made).gross_j == 0.09
+
+
 def test_an_averaging_sensor_settles_first():
     lazy = Channel("m", "n", "power", "mW", "board", "s", period_ns=10 * MS, averages_ns=500 * MS)
 

@@ -271,6 +271,7 @@ def _member(meters: Meters, number: int, window: MeterWindow, begin_ns: int) -> 
     long_enough(channel, facts, window, begin_ns)
     found = energy(channel, readings, begin_ns, end_ns)
     if channel.counter:
+        _edges_near(facts, readings, begin_ns, end_ns)
         if window.contender is not None:
             _advances(facts, readings, begin_ns, end_ns)
         return found
@@ -306,7 +307,8 @@ def long_enough(channel: Channel, facts: Sensor, window: MeterWindow, begin_ns: 
     """Raises :class:`Refused` for a window of too few of a sensor's periods, with the length that it takes."""
     end_ns, period_ns = window.began_ns + window.wall_ns, facts.period_ns
     if period_ns is None:
-        raise Refused("how often this sensor has news is not known", "too-slow")
+        says = "how often this sensor has news is not known: its value changed too seldom to tell"
+        raise Refused(f"{says}; give a longer --meter-window", "too-slow")
     if end_ns - begin_ns >= PERIODS * period_ns:
         return
     whole_s, periods = window.wall_ns / 1e9, max(0, end_ns - begin_ns) // period_ns
@@ -330,9 +332,20 @@ def _advances(facts: Sensor, readings: Readings, begin_ns: int, end_ns: int) -> 
         raise Refused(f"the counter stood still for {still_ns / 1e9:.2g} s while a model ran: it sticks")
 
 
+def _edges_near(facts: Sensor, readings: Readings, begin_ns: int, end_ns: int) -> None:
+    """A counter misses nothing between two readings, but where none is near an edge, they share what lies beyond it."""
+    near_ns = max(min(abs(at_ns - edge_ns) for at_ns in readings.at_ns) for edge_ns in (begin_ns, end_ns))
+    if 2 * near_ns > _hole_most_ns(facts, begin_ns, end_ns):
+        raise Refused(f"the reading nearest to an edge of this window is {near_ns / 1e9:.2g} s away from it")
+
+
+def _hole_most_ns(facts: Sensor, begin_ns: int, end_ns: int) -> float:
+    return max(HOLE_PERIODS * (facts.period_ns or 0), HOLE_SHARE * (end_ns - begin_ns))
+
+
 def _goes_on(facts: Sensor, readings: Readings, begin_ns: int, end_ns: int) -> None:
     hole = hole_ns(readings, begin_ns, end_ns)
-    if hole > max(HOLE_PERIODS * (facts.period_ns or 0), HOLE_SHARE * (end_ns - begin_ns)):
+    if hole > _hole_most_ns(facts, begin_ns, end_ns):
         raise Refused(f"for {hole / 1e9:.2g} s of this window it was not read")
 
 

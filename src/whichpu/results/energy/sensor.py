@@ -138,9 +138,12 @@ def _seen(series: Sequence[Readings]) -> int | None:
 
 
 def _period(told_ns: int | None, seen_ns: int | None, every_ns: int | None) -> int | None:
-    """The larger one of told and seen; readings tell no more than their own distance."""
+    """The larger one of told and seen; readings tell no more than their own distance.
+
+    Neither told nor seen: unknown. A sensor with news each second looks steady, not fast, in windows of a second.
+    """
     if told_ns is None:
-        return max((each for each in (seen_ns, every_ns) if each is not None), default=None)
+        return None if seen_ns is None else max(seen_ns, every_ns or 0)
     slow = [each for each in (seen_ns, every_ns) if each is not None and each > LONGER * told_ns]
     return max(slow, default=told_ns)
 
