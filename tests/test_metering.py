@@ -177,3 +177,102 @@ def test_a_slow_sensor_takes_a_tenth_of_a_cpu_at_most():
     one.begin([])
     one.run()
     assert waits == [36_000_000] * 4
+
+
+@pytest.fixture(scope="module")
+def settled():
+    return measure("null:cpu,delay=200us", meters="windows", meter_window_s=0.6)
+
+
+def test_a_window_begins_when_a_slow_gauge_has_forgotten_what_was_before(settled):
+    """Else idle windows hold some of the running power before them, and windows of contenders some of idle."""
+    for before, after in itertools.pairwise(settled.metered.windows):
+        assert after.began_ns - (before.began_ns + before.wall_ns) >= 0.1 * 0.6e9
+
+
+def sensors(*channels):
+    """Meters that know these channels, without a process."""
+    from whichpu.results.schema import Metered
+
+    meters = metering.Meters.__new__(metering.Meters)
+    meters.metered, meters.link, meters.channels, meters.stored = Metered(), None, [], []
+    meters._enter(wire.FoundMeters(list(channels), []))
+    return meters
+
+
+def test_a_campaign_that_goes_on_knows_its_sensors_again_though_their_paths_have_changed():
+    rails = [channel_of(quantity="power", unit="uW", name=name, sensor=f"hwmon3/{name}") for name in ("in1", "in2")]
+    meters = sensors(*rails)
+    moved = [channel_of(quantity="power", unit="uW", name=name, sensor=f"hwmon4/{name}") for name in ("in2", "in1")]
+    added = channel_of(quantity="energy", unit="uJ", counter=True, sensor="rapl")
+    meters._enter(wire.FoundMeters([added, *moved], []))
+    assert meters.metered.channels == [*rails, added]
+    assert meters.stored == [2, 1, 0]
+
+
+def test_two_sensors_that_differ_by_their_path_alone_are_two():
+    twins = [channel_of(quantity="temperature", unit="mC", name="acpitz", sensor=path) for path in ("zone0", "zone1")]
+    meters = sensors(*twins)
+    assert meters.stored == [0, 1]
+    meters._enter(wire.FoundMeters(twins[::-1], []))
+    assert (meters.metered.channels, meters.stored) == (twins, [1, 0])
+
+
+def test_windows_without_a_sensor_that_is_there_now_are_not_enough():
+    from whichpu.results.column import pack
+    from whichpu.results.schema import MeterWindow, Trace
+
+    rail, package = (channel_of(quantity="power", unit="uW", name=name, period_ns=10**7) for name in ("rail", "chip"))
+    meters = sensors(rail)
+    trace = Trace(channel=0, at_ns=pack([0]), values=pack([7]))
+    meters.metered.windows = [
+        MeterWindow(round=number, position=number, began_ns=0, wall_ns=1, contender="a", traces=[trace])
+        for number in range(metering.ROUNDS)
+    ]
+    assert meters.had_enough("a")
+    meters._enter(wire.FoundMeters([rail, package], []))
+    assert not meters.had_enough("a")
+
+
+def test_a_window_as_long_as_a_slow_sensor_needs_is_run_without_more_being_asked():
+    meters = sensors(channel_of(quantity="power", unit="uW", period_ns=10**9))
+    meters.link = object()
+    assert not meters.wanted
+    meters.metered.window_s = 25.0
+    assert meters.wanted
+
+
+def test_meters_that_are_killed_or_hang_cost_their_windows_and_no_more(tmp_path, monkeypatch):
+    import os
+    import signal
+
+    zone = tmp_path / "sys/class/powercap/intel-rapl:0"
+    zone.mkdir(parents=True)
+    for name, text in {"name": "package-0", "energy_uj": "123456", "max_energy_range_uj": "262143328850"}.items():
+        (zone / name).write_text(f"{text}\n")
+    windows = []
+    run, idle = metering.Meters.run, metering.Meters.idle
+
+    def killed(self, link, *arguments):
+        os.kill(self.link.pid, signal.SIGKILL)
+        run(self, link, *arguments)
+
+    def noted(self, *arguments):
+        windows.append(self.link is not None)
+        idle(self, *arguments)
+
+    monkeypatch.setattr(metering.Meters, "run", killed)
+    monkeypatch.setattr(metering.Meters, "idle", noted)
+    models = Path(__file__).parent.parent / "examples" / "apple_stock"
+    from whichpu.campaign import plan
+    from whichpu.campaign.run import run as measured
+    from whichpu.campaign.watch import Silence
+    from whichpu.models import artefact
+
+    wishes = plan.Wishes(on=("null:cpu", "b=null:cpu"), budget_s=2.0, rounds_most=2, root=str(tmp_path))
+    campaign = measured(plan.make(artefact.load(models / "gru.onnx", [], {}, True), wishes, Silence()), None, Silence())
+    assert windows == [True, False]
+    assert {result.status for result in campaign.results} == {"measured"}
+    assert all(len(result.readings) == 2 for result in campaign.results)
+    assert "SIGKILL" in campaign.metered.trouble
+    assert [window.contender is None for window in campaign.metered.windows] == [True, False]

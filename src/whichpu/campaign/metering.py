@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -28,8 +29,15 @@ SHORTEST_S, LONGEST_S = 1.0, 10.0
 SUSTAINED_READINGS = 5_000
 """Of each channel in a sustained run, at most."""
 
-BARE_S, OPENING_S = 0.3, 0.05
-"""A window without meters, for what they cost; and what runs unread before each, so that both find warm caches."""
+READINGS = 1_000
+"""Of each channel in a window, at most: a long window is read more slowly, so that files stay small."""
+
+BARE_S = 0.3
+"""A window without meters, for what they cost."""
+
+OPENING = 0.1
+"""Share of a window that runs, or rests, unread before it: caches are warm then, and a gauge with 20 periods in a
+window tells no more of what was before (a mean over its last period, one period old)."""
 
 NONE = -1
 """The number of no channel."""
@@ -67,8 +75,9 @@ class Meters:
         """Are there windows to be run? ``auto``: where a sensor tells power, or what an accelerator does."""
         if self.link is None and self.metered.asked != "windows":
             return False
+        longest_s = max(LONGEST_S, self.metered.window_s or 0.0)
         return self.metered.asked == "windows" or any(
-            needed_s(channel) <= LONGEST_S if tells_power(channel) else channel.scope in ("gpu", "npu")
+            needed_s(channel) <= longest_s if tells_power(channel) else channel.scope in ("gpu", "npu")
             for channel in self.channels
         )
 
@@ -97,8 +106,9 @@ class Meters:
         aligned: a pattern that repeats itself fits at many places."""
         if not self.wanted:
             return
+        time.sleep(OPENING * self.window_s)
         machine_wide = [number for number, channel in enumerate(self.channels) if channel.scope != "process"]
-        with self.reading([], machine_wide or [NONE]) as sampled:
+        with self.reading([], machine_wide or [NONE], self._least_ns) as sampled:
             began_ns = time.perf_counter_ns()
             time.sleep(self.window_s * (1.0 + longer * (self.metered.asked == "windows")))
             wall_ns = time.perf_counter_ns() - began_ns
@@ -117,9 +127,9 @@ class Meters:
             return link.ask(wire.Endure(round(1e9 * seconds), kept=0), wire.Window, slack_s + seconds)
 
         link.thaw()
-        endure(OPENING_S)
+        endure(OPENING * self.window_s)
         bare = endure(BARE_S) if bare_first else None
-        with self.reading([link.pid]) as sampled:
+        with self.reading([link.pid], least_ns=self._least_ns) as sampled:
             ran = endure(self.window_s)
         bare = bare or endure(BARE_S)
         link.freeze()
@@ -141,8 +151,10 @@ class Meters:
         return self._filled(window, sampled)
 
     def had_enough(self, name: str) -> bool:
-        """Has a contender had its windows?"""
-        return sum(window.contender == name for window in self.metered.windows) >= ROUNDS
+        """Has a contender had its windows? One that a sensor of power, there now, had no part in doesn't count."""
+        power = {number for number, channel in zip(self.stored, self.channels, strict=True) if tells_power(channel)}
+        mine = [window for window in self.metered.windows if window.contender == name]
+        return sum(power <= {trace.channel for trace in window.traces} for window in mine) >= ROUNDS
 
     @property
     def window_s(self) -> float:
@@ -165,16 +177,24 @@ class Meters:
     # ------------------------------------------------------------ parts
 
     @property
+    def _least_ns(self) -> int:
+        return round(1e9 * self.window_s / READINGS)
+
+    @property
     def _position(self) -> int:
         return len(self.metered.windows)
 
     def _enter(self, found: wire.FoundMeters) -> None:
         """The channels found, beside those of an earlier part of this campaign."""
         metered = self.metered
-        metered.channels += [channel for channel in found.channels if channel not in metered.channels]
         metered.missing, metered.trouble = found.missing, None
-        self.channels = found.channels
-        self.stored = [metered.channels.index(channel) for channel in found.channels]
+        self.channels, self.stored = found.channels, []
+        for channel in found.channels:
+            number = known_as(channel, metered.channels, self.stored, found.channels)
+            if number is None:
+                number = len(metered.channels)
+                metered.channels.append(channel)
+            self.stored.append(number)
         if metered.window_s is None:
             metered.window_s = window_s(found.channels)
         metered.missing += too_slow(found.channels, metered.window_s)
@@ -211,6 +231,7 @@ class Meters:
         self.metered.trouble = f"the meters stopped: {str(trouble).strip().splitlines()[0]}"
         if self.metered.window_s is None:
             self.metered.window_s = SHORTEST_S
+        self.channels, self.stored = [], []
         self.close()
 
 
@@ -224,6 +245,20 @@ def packed(trace: wire.Trace, channel: int, from_ns: int) -> Trace:
         above=above,
         trouble=trace.trouble,
     )
+
+
+def known_as(
+    channel: wire.Channel, known: Sequence[wire.Channel], taken: Sequence[int], found: Sequence[wire.Channel]
+) -> int | None:
+    """The number under which an earlier part of a campaign knows a sensor. Its path may be another: hwmon's numbers
+    change from boot to boot. Two that differ by nothing else are two."""
+    if channel in known and known.index(channel) not in taken:
+        return known.index(channel)
+    for number, before in enumerate(known):
+        moved = before not in found and dataclasses.replace(before, sensor=channel.sensor) == channel
+        if moved and number not in taken:
+            return number
+    return None
 
 
 def window_s(channels: Sequence[wire.Channel]) -> float:

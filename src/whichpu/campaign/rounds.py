@@ -267,6 +267,8 @@ def _meter(seats: list[Seat], random: np.random.Generator, watch: Watch, meters:
     meters.idle(number, float(random.uniform(*IDLE_LONGER)))
     for index in random.permutation(len(waiting)):
         seat, bare_first = waiting[index], bool(random.random() < 0.5)
+        if not meters.wanted:  # their process ended meanwhile
+            return
         watch.step(number, seat.name, "is metered", 1.0)
         with seat.attempt(counts=False) as link:
             if link is not None:
