@@ -118,6 +118,7 @@ class Wire(unittest.TestCase):
             wire.Warm(5, 0.5),
             wire.Measure(1, 2, 3, 4, 5),
             wire.Infer("a", "b"),
+            wire.Infer("a", "b", {1: 0, 2: 3}),
             wire.Close(),
         ]
         for number, request in enumerate(requests):
@@ -222,6 +223,27 @@ class Resident(unittest.TestCase):
         self.assertIn("answer", worker.ask(wire.Close()))
         status, _ = worker.end()
         self.assertEqual(status, 0)
+
+    def test_a_sequence_feeds_its_state_back(self):
+        numpy.savez(self.inputs, input_0=numpy.float32([[1], [2], [3]]), input_1=numpy.zeros((1, 1, 1), "float32"))
+        worker = Process()
+        self.addCleanup(worker.process.kill)
+        specs = [wire.TensorSpec("x", "float32", [1]), wire.TensorSpec("state", "float32", [1, 1])]
+        worker.ask(wire.Open("null", "cpu", "", "*", inputs=specs))  # gives back what it was given
+        self.assertEqual(worker.ask(wire.Infer(self.inputs, self.outputs, {0: 1}))["answer"]["samples"], 3)
+        with numpy.load(self.outputs) as found:
+            self.assertEqual(found["output_0"].ravel().tolist(), [1, 2, 3])
+            self.assertEqual(found["output_1"].tolist(), [[[0]], [[1]], [[2]]])
+        for carry, words in (
+            ({0: 2}, "fed back to input 2; there are inputs 0 to 1"),
+            ({2: 1}, "output 2 is to be fed back; the model gives 2"),
+            ({0: 1, 1: 1}, "fed back to one input"),
+            ({0: 1, 1: 0}, "nothing says how many steps"),
+        ):
+            self.assertIn(words, worker.ask(wire.Infer(self.inputs, self.outputs, carry))["failure"]["message"])
+        numpy.savez(self.inputs, input_0=numpy.zeros((3, 1), "float32"), input_1=numpy.zeros((3, 2), "int32"))
+        failure = worker.ask(wire.Infer(self.inputs, self.outputs, {0: 1}))["failure"]
+        self.assertIn("output 0 is float32[1]; input 1, which it is fed back to, takes int32[2]", failure["message"])
 
     def test_every_error_is_an_answer_and_the_worker_stays(self):
         worker = self.opened()

@@ -11,7 +11,7 @@ from typing import IO, Any, Callable, Dict, List, Optional
 
 import numpy
 
-from . import conditions, endure, machine, measure, memory, meters, parts, scenarios, wire
+from . import conditions, endure, machine, measure, memory, meters, parts, scenarios, sequences, wire
 from .backends import BACKENDS, Arrays, Refused, Session, load, load_native
 from .meters.sampler import Sampler
 
@@ -160,16 +160,17 @@ class Worker:
     def infer(self, request: wire.Infer) -> wire.Inferred:
         session = self._open()
         inputs = _inputs(request.inputs, session)
-        samples = len(inputs[0]) if inputs else 0
+        carry = sequences.Carry(request.carry, inputs)
         collected: List[Arrays] = []
         began = time.perf_counter_ns()
-        for index in range(samples):
-            session.bind(_sample(inputs, index))()
+        for index in range(carry.steps):
+            session.bind(carry.sample(index))()
             collected.append(session.read())
+            carry.take(collected[-1])
         wall_ns = time.perf_counter_ns() - began
         self.call = None  # what was bound for measuring is gone
         _save_samples(request.outputs, collected)
-        return wire.Inferred(samples, wall_ns)
+        return wire.Inferred(carry.steps, wall_ns)
 
     def parts(self, request: wire.Parts) -> wire.Parted:
         session, job = self._open(), self.job

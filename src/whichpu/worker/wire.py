@@ -115,10 +115,17 @@ class Infer:
     """Run every sample of the inputs file (as in :class:`Bind`); write all outputs, ``[samples, *shape]``.
 
     An output whose shape depends on the data is written as ``output_0_0``, ``output_0_1``, ..., one for each sample.
+
+    ``carry`` makes the samples the steps of one sequence, run in order: output index to the input index it is fed back
+    to. At the first step such an input is what the file holds first; the rest the file holds of it is not read.
     """
 
     inputs: str
     outputs: str
+    carry: Dict[int, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.carry = {int(given): int(taken) for given, taken in self.carry.items()}  # JSON's keys are strings
 
 
 @dataclass
@@ -654,7 +661,7 @@ def request_from(line: str) -> "tuple[int, Any]":
         if fields.get("inputs") and kind is Open:
             fields["inputs"] = [TensorSpec(**spec) for spec in fields["inputs"]]
         return int(body["id"]), kind(**fields)
-    except (ValueError, KeyError, TypeError) as problem:
+    except (ValueError, KeyError, TypeError, AttributeError) as problem:
         what = "%s: %s" % (type(problem).__name__, problem)
         raise WireError("not a request of protocol %d: %s" % (PROTOCOL, what)) from problem
 
