@@ -522,6 +522,13 @@ def test_energy_of_different_scopes_is_refused_by_name():
     assert row.ratio is not None and energy.primary(made) == "rapl:p"
 
 
+def test_energy_of_other_boundaries_is_refused():
+    made = simple([COUNTER_LONG], [counting(3)], {"a": [counting(9)], "b": [counting(4)]})
+    made.results[1].boundary = "compute"
+    (row,) = gross(ratios.compare_energy(made, "a")).values()
+    assert row.ratio is None and row.reason == "other boundary (compute; the baseline's is end_to_end)"
+
+
 def test_a_cards_own_meter_holds_the_card_alone():
     rails = Channel("hailo", "rails", "power", "mW", "rails", "power_measurement", "three rails", period_ns=10 * MS)
     made = simple([rails], [steady(900)], {"a": [steady(950)], "b": [steady(2500)]})
@@ -646,3 +653,43 @@ def test_an_interval_of_values_of_either_sign():
     mean, low, high = intervals.of_values([-1.0, 0.0, 1.0])
     assert mean == 0 and low == -high and high == pytest.approx(2.63, abs=0.01)  # t = 4.55 of 2, over sqrt(3)
     assert intervals.of_values([2.0]) == (2.0, None, None)
+
+
+# ---------------------------------------------------------------- several graphics cards
+
+
+def two_gpus(process=True, device="cuda"):
+    """Contender ``a`` runs on the second card; a process's memory is told only where it is."""
+    cards = [Channel("nvml", f"gpu{n} energy", "energy", "mJ", "gpu", "s", counter=True, period_ns=MS) for n in (0, 1)]
+    held = [Channel("nvml", f"gpu{n} memory of the process", "memory", "B", "process", "s") for n in (0, 1)]
+    still, busy = (lambda t, watts=watts: t * watts // 10**6 for watts in (20, 200))
+    running = [still, busy, constant(0), constant(10**9)] if process else [still, busy]
+    made = simple([*cards, *(held if process else [])], [still, still], {"a": running}, contenders=("a",))
+    for each in made.metered.windows:
+        each.traces[2:3] = [Trace(channel=2, at_ns=pack([]), values=pack([]), trouble="not at work there")][:process]
+        if each.contender is None:
+            del each.traces[2:]
+    made.results[0].device = device
+    return made
+
+
+def test_of_two_cards_the_one_that_the_process_is_on_tells_its_energy():
+    made = two_gpus()
+    assert energy.primary(made) == "nvml:gpu1 energy"
+    assert energy.primary_figures(made, made.results[0]).power_w == pytest.approx(200, rel=1e-3)
+    assert "power-elsewhere" not in kinds(made, "a")
+
+
+def test_of_two_cards_none_is_taken_for_granted():
+    made = two_gpus(process=False)
+    doubt = next(each for each in energy_doubts(made, made.results[0]) if each.kind == "power-elsewhere")
+    assert "one of several, and it is not shown to have run on that one" in doubt.says
+
+
+def test_a_card_of_another_maker_does_not_hold_it():
+    other = Channel("hwmon", "amdgpu/PPT", "power", "uW", "gpu", "power1_average", period_ns=10 * MS)
+    made = simple([other], [steady(9_000_000)], {"a": [steady(9_500_000)]}, contenders=("a",))
+    made.results[0].device = "cuda"
+    assert "power-elsewhere" in kinds(made, "a")
+    made.results[0].device = "rocm"
+    assert "power-elsewhere" not in kinds(made, "a")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from whichpu.results.energy import figures, metered
 from whichpu.results.energy.figures import EnergyFigures
-from whichpu.results.energy.scopes import covers
+from whichpu.results.energy.scopes import covers, holds
 from whichpu.results.schema import Campaign, Doubt, Result
 
 COSTS = 0.01
@@ -27,17 +27,21 @@ def energy_doubts(campaign: Campaign, result: Result) -> list[Doubt]:
     found = [_cost(campaign, result)]
     row = figures.primary_figures(campaign, result)
     if row is not None and row.gross_j is not None:
-        found = [_elsewhere(row, result), _shared(campaign, row), _not_above_idle(row), *found]
+        found = [_elsewhere(campaign, row, result), _shared(campaign, row), _not_above_idle(row), *found]
         found += [_few(row), _idle_drifted(row)]
     return [doubt for doubt in found if doubt is not None]
 
 
-def _elsewhere(row: EnergyFigures, result: Result) -> Doubt | None:
-    if covers(row.source.partition(":")[0], row.scope, result):
+def _elsewhere(campaign: Campaign, row: EnergyFigures, result: Result) -> Doubt | None:
+    source = figures.source_named(campaign, row.source)
+    if source is None or holds(metered.Meters(campaign), source, result):
         return None
+    says = f"which doesn't hold the {result.device} that it ran on"
+    if covers(source.meter, source.scope, result):
+        says = "one of several, and it is not shown to have run on that one"
     return Doubt(
         kind="power-elsewhere",
-        says=f"{row.source} tells the power of its {row.scope}, which doesn't hold the {result.device} that it ran on",
+        says=f"{row.source} tells the power of its {row.scope}, {says}",
         advice="join the log of a meter that holds all of it: whichpu join",
         touches=ENERGY,
         facts={"source": row.source, "scope": row.scope},

@@ -17,7 +17,7 @@ import numpy as np
 from whichpu.results.comparison import measured_results
 from whichpu.results.energy import metered
 from whichpu.results.energy.metered import Meters, Piece, Source
-from whichpu.results.energy.scopes import covers
+from whichpu.results.energy.scopes import holds
 from whichpu.results.energy.sensor import Refused, rising
 from whichpu.results.energy.steadiness import Steadiness, steadiness_of
 from whichpu.results.schema import Campaign, MeterWindow, Result
@@ -136,7 +136,7 @@ def common_source(campaign: Campaign, results: Sequence[Result], anywhere: bool 
     meters = Meters(campaign)
     candidates = [source for source in meters.sources if source.alone]
     for source in sorted(candidates, key=lambda each: (metered.SCOPES.index(each.scope), not each.counter)):
-        fits = anywhere or all(covers(source.meter, source.scope, result) for result in results)
+        fits = anywhere or all(holds(meters, source, result) for result in results)
         if results and fits and all(_pieces(meters, result, source).pieces for result in results):
             return source.key
     return None

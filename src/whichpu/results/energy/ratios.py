@@ -87,6 +87,8 @@ def _net(campaign: Campaign, result: Result, base: Result) -> Evidence:
 
 def _common(campaign: Campaign, result: Result, base: Result) -> Source | Evidence:
     """The source that two contenders are compared by; or why there is none."""
+    if result.boundary != base.boundary:
+        return Evidence([], f"other boundary ({result.boundary}; the baseline's is {base.boundary})")
     key = figures.common_source(campaign, [result, base])
     source = figures.source_named(campaign, key) if key is not None else None
     if source is not None:
