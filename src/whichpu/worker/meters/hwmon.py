@@ -15,6 +15,7 @@ from typing import Dict, List, Optional, Tuple
 
 from .. import wire
 from . import Around, Channel, Found, line_in, number_in, sysfs
+from .jetson import is_jetson
 from .sysfs import Sensor
 
 METER = "hwmon"
@@ -101,12 +102,6 @@ def find(around: Around) -> Found:
     return found
 
 
-def tegra(around: Around) -> bool:
-    """Is this a Jetson? Its rails have a meter of their own."""
-    compatible = line_in(around.path("proc/device-tree/compatible")) or ""
-    return os.path.exists(around.path("etc/nv_tegra_release")) or "nvidia,tegra" in compatible
-
-
 def _tell_apart(devices: List[Device]) -> None:
     """Give devices of one driver their address: hwmon's own numbers change from boot to boot."""
     counts = collections.Counter(device.driver for device in devices)
@@ -118,7 +113,7 @@ def _tell_apart(devices: List[Device]) -> None:
 def _of_another(around: Around, device: Device) -> bool:
     """Does another meter read this device, or is it part of one that is read here?"""
     battery = device.behind("device/subsystem") == "power_supply"
-    return battery or device.driver.startswith("i915_gt") or (device.driver == "ina3221" and tegra(around))
+    return battery or device.driver.startswith("i915_gt") or (device.driver == "ina3221" and is_jetson(around))
 
 
 def _sensors(device: Device) -> Found:

@@ -25,6 +25,7 @@ from typing import Any, Callable, Dict, List, Optional, Set, Tuple
 
 from .. import wire
 from . import Around, Channel, Found, Gone, line_in
+from .jetson import is_jetson
 
 NAME = "nvml"
 LIBRARY = "libnvidia-ml.so.1"
@@ -423,7 +424,7 @@ def _of_gpu(gpu: Gpu, around: Around) -> Found:
     found = [_tried(*ways) for ways in _device_channels(gpu)]
     if not any(isinstance(one, Channel) and one.facts.quantity in ("energy", "power", "temperature") for one in found):
         says = "NVML answers for %s, but tells no energy, no power and no temperature" % gpu.title
-        if _is_jetson(around):
+        if is_jetson(around):
             says += ", as on every Jetson so far: its own sensors do"
         return [wire.Missing(NAME, "all", "not-present", says)]
     return found + _process_channels(gpu, around) + _shared(gpu, around)
@@ -569,10 +570,6 @@ def _no_library(around: Around, words: str) -> wire.Missing:
         says = "the NVIDIA driver is loaded, but its %s is not in this container or on this system" % LIBRARY
         return wire.Missing(NAME, "all", "not-present", says, "docker run --gpus all,capabilities=utility ...")
     return wire.Missing(NAME, "all", "not-present", "no NVIDIA driver: %s is not here" % LIBRARY)
-
-
-def _is_jetson(around: Around) -> bool:
-    return "nvidia,tegra" in (line_in(around.path("proc", "device-tree", "compatible")) or "")
 
 
 def contained(around: Around) -> bool:
