@@ -19,7 +19,7 @@ ARROWS = {
     "api": {"campaign", "models", "reports", "results"},
     "reports": {"results", "stats", "worker.wire"},
     "campaign": {"models", "results", "stats", "targets", "tasks", "worker.wire"},
-    "tasks": {"results"},
+    "tasks": {"results", "stats"},
     "models": {"results", "worker.wire"},
     "results": {"stats", "worker.rails", "worker.wire"},
     "targets": {"worker.wire"},

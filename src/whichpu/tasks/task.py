@@ -5,37 +5,27 @@ Everything here is about one sample at a time, so that a dataset may be larger t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
 import msgspec
-import numpy as np
 import numpy.typing as npt
 
 from whichpu.results.schema import TaskInfo
+from whichpu.stats.evidence import Evidence as Evidence
+from whichpu.stats.evidence import Mean as Mean
+from whichpu.stats.evidence import Ratio as Ratio
+from whichpu.stats.evidence import RootMean as RootMean
+from whichpu.stats.evidence import Weights as Weights
 
 Array = npt.NDArray[Any]
 Samples = list[Array]
 Answer = Any
 """What an application would take from the outputs of one sample: a class, boxes, a text, a number. Small."""
 
-Weights = npt.NDArray[np.float64]
-
 
 class BadSample(Exception):
     """One sample can't be used, and why, in a sentence that names it. Scoring leaves it out and counts it."""
-
-
-class Evidence(Protocol):
-    """What the answers of one contender say, gathered once, so that a metric over any choice of samples is quick."""
-
-    def value(self, weights: Weights | None = None) -> float:
-        """The metric, in the task's unit; ``weights`` ``[samples]`` says how often each sample counts (default: once).
-
-        A bootstrap draws samples with replacement: its weights are counts. ``nan`` where no sample that counts has
-        what the metric needs.
-        """
-        ...
 
 
 class Shown(msgspec.Struct, kw_only=True):
@@ -96,38 +86,3 @@ class Task(Protocol):
         Never from the samples that are scored. Raises :class:`whichpu.errors.UserError` where there is no such part.
         """
         ...
-
-
-class Mean:
-    """Evidence for a metric that is a mean over samples: a share of hits, a mean error."""
-
-    def __init__(self, each: Sequence[float]) -> None:
-        self.each = np.asarray(each, dtype=np.float64)
-
-    def value(self, weights: Weights | None = None) -> float:
-        """The weighted mean."""
-        if weights is None:
-            return float(self.each.mean()) if self.each.size else float("nan")
-        total = float(weights.sum())
-        return float(self.each @ weights) / total if total else float("nan")
-
-
-class RootMean(Mean):
-    """Evidence for the root of a mean of squares, such as RMSE: ``each`` are the squares."""
-
-    def value(self, weights: Weights | None = None) -> float:
-        """The root of the weighted mean."""
-        return float(np.sqrt(super().value(weights)))
-
-
-class Ratio:
-    """Evidence for a ratio of two sums over samples, such as errors over characters."""
-
-    def __init__(self, above: Sequence[float], below: Sequence[float]) -> None:
-        self.above = np.asarray(above, dtype=np.float64)
-        self.below = np.asarray(below, dtype=np.float64)
-
-    def value(self, weights: Weights | None = None) -> float:
-        """The ratio of the weighted sums."""
-        above, below = (float(part.sum() if weights is None else part @ weights) for part in (self.above, self.below))
-        return above / below if below else float("nan")
