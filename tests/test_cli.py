@@ -132,6 +132,8 @@ def test_compare_across_files_refuses_by_name(told: Told, campaign_file: Path) -
     rows = json.loads(told("compare", campaign_file, campaign_file, "--json").out)["comparisons"]
     assert {row["verdict"] for row in rows} <= VERDICTS
     assert [row for row in rows if row["verdict"] == "not-comparable" and "two campaigns" in row["reason"]]
+    words = told("compare", campaign_file, campaign_file, "--baseline", "a").out
+    assert f"{campaign_file.name}: b" in "".join(words.split("\n"))
 
 
 def test_compare_with_a_baseline_that_is_not_there(told: Told, campaign_file: Path) -> None:

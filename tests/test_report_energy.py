@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import json
 import re
@@ -21,7 +22,7 @@ from whichpu.reports import charts, energy, html, normalised_chart, power_charts
 from whichpu.reports.normalised import normalised
 from whichpu.results import store
 from whichpu.results.energy.ratios import compare_energy
-from whichpu.results.schema import Campaign, Metered
+from whichpu.results.schema import Campaign, Joined, Metered
 from whichpu.results.summary import Figures, summarize
 from whichpu.worker.wire import Missing
 
@@ -61,11 +62,11 @@ def told(row: Figures, source: str = PRIMARY) -> energy.EnergyFigures:
 
 def test_the_terminal_has_one_table_of_the_headlines_source(metered: Campaign) -> None:
     text = terminal.plain(metered)
-    assert "energy by rapl:package-0 (package: CPU package 0; a reading each 5 ms)" in text
+    assert "energy per inference by rapl:package-0 (package: CPU package 0; news every 5 ms)" in text
     assert "ina3221" not in text and "rapl:core" not in text
     rows = [told(row) for row in summarize(metered)]
     energies = units.energy_unit(row.gross_j for row in rows)
-    assert energies.name == "mJ" and "energy per inference (mJ)" in text
+    assert energies.name == "mJ" and "gross (mJ)" in text
     for row in rows:
         assert units.in_unit(row.gross_j, energies) in text and units.in_unit(row.net_j, energies) in text
         assert units.spread(row.gross_j, row.gross_low_j, row.gross_high_j) in text
@@ -96,7 +97,7 @@ def test_the_page_has_tables_and_charts(metered: Campaign, page: Checker) -> Non
         "Energy by other sensors",
         "ina3221:VDD_CPU (rail)",
         "Read in the metered windows",
-        "limit 25 W",
+        "Dashed: the limit of 25 W.",
         "above 25 W",
         "inverse EDP",
     ):
@@ -129,6 +130,28 @@ def test_sentences_name_sensors_that_may_not_be_read(metered: Campaign) -> None:
     assert locked.metered is not None
     locked.metered.missing = [Missing("nvml", "all", "not-permitted", "the driver says no", "sudo nvidia-smi -x")]
     assert "Not read: the driver says no. Try: sudo nvidia-smi -x" in terminal.plain(locked)
+
+
+def test_what_was_assumed_of_a_joined_log_stands_beside_its_figures(metered: Campaign) -> None:
+    changed = copy.deepcopy(metered)
+    assert changed.metered is not None
+    note = "its clock could not be tested"
+    changed.metered.joined = [
+        Joined(file="a.csv", sha256="", format="csv", first_channel=0, channels=1, readings=9,
+               aligned_by="its own clock", notes=[note])
+    ]  # fmt: skip
+    said = energy.sentences(changed, summarize(changed))
+    assert "a.csv was written by another program and joined afterwards, placed by its own clock." in said[-1]
+    assert "Its clock could not be tested." in said[-1]
+
+
+def test_words_to_be_typed_are_set_as_such() -> None:
+    assert html.soft("give `--loop <python>`") == "give <code>--loop &lt;python&gt;</code>"
+
+
+def test_a_gap_stays_a_gap_when_a_long_line_is_thinned() -> None:
+    line = [(at / 100, 5.0 + at % 7) for at in [*range(2000), *range(2020, 4000)]]
+    assert [len(part) for part in power_charts.parts(line)] == [2000, 1980]
 
 
 def test_of_many_contenders_the_meters_cost_of_the_worst_is_told(metered: Campaign) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from whichpu.results.comparison import Comparison, compare
 from whichpu.results.schema import Campaign
@@ -34,8 +34,20 @@ class Measurement:
         return summarize(self.campaign)
 
     def compare(self, baseline: str | None = None) -> list[Comparison]:
-        """Every contender against ``baseline`` (default: the fastest). Raises :class:`whichpu.UserError`."""
+        """Latency of every contender against ``baseline`` (default: the fastest). Raises :class:`whichpu.UserError`."""
         return compare(self.campaign, baseline)
+
+    def compare_energy(self, baseline: str | None = None) -> list[Comparison]:
+        """Energy per inference, gross and net of idle (``metric``), where a sensor told it."""
+        from whichpu.results.energy import ratios
+
+        return ratios.compare_energy(self.campaign, baseline)
+
+    def compare_memory(self, baseline: str | None = None) -> list[Comparison]:
+        """The most memory resident, while loading or measuring."""
+        from whichpu.results.energy import ratios
+
+        return ratios.compare_memory(self.campaign, baseline)
 
     @property
     def sustained(self) -> Outlook | None:
@@ -45,11 +57,14 @@ class Measurement:
         return outlook(self.campaign)
 
     def to_pandas(self) -> pandas.DataFrame:
-        """Figures as a data frame, a row a contender; needs pandas."""
-        import msgspec
+        """Figures as a data frame, a row a contender; needs pandas. Energy is that by the source which all contenders
+        are compared by (``energy_gross_j``), memory the medians over rounds (``memory_loaded_bytes``)."""
         import pandas
 
-        return pandas.DataFrame([msgspec.to_builtins(row) for row in self.figures]).set_index("name")
+        from whichpu.results import energy
+
+        source = energy.primary(self.campaign)
+        return pandas.DataFrame([_flat(row, source) for row in self.figures]).set_index("name")
 
     def join(
         self,
@@ -97,6 +112,20 @@ class Measurement:
         from whichpu.reports import html
 
         return html.fragment(self.campaign)
+
+
+def _flat(row: Figures, source: str | None) -> dict[str, Any]:
+    """A row of plain columns: figures of figures get a prefix, lists of sources are left to ``figures``."""
+    import msgspec
+
+    flat: dict[str, Any] = msgspec.to_builtins(row)
+    sources, memory, cost = flat.pop("energy"), flat.pop("memory"), flat.pop("meter_cost")
+    del flat["gauges"]
+    energy: dict[str, Any] = next((one for one in sources if one["source"] == source), {})
+    flat |= {f"memory_{name}_bytes": of["bytes"] for name, of in (memory or {}).items() if of and name != "missing"}
+    flat |= {f"energy_{name}": value for name, value in energy.items() if name not in ("steadiness", "missing")}
+    flat |= {f"steadiness_{name}": value for name, value in (energy.get("steadiness") or {}).items()}
+    return flat | {f"meter_cost_{name}": value for name, value in (cost or {}).items()}
 
 
 def measure(

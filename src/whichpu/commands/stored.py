@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from whichpu.commands import options
 from whichpu.commands.output import print_json, replaceable, tell
+
+if TYPE_CHECKING:
+    from whichpu.results.comparison import Comparison
 
 HTML = re.compile(rb"(\xef\xbb\xbf)?\s*<(!doctype html|html)", re.IGNORECASE)
 
@@ -36,14 +39,23 @@ def compare(
 
     campaigns = [(str(path), store.load(path)) for path in results]
     kinds = (comparison.compare, ratios.compare_energy, ratios.compare_memory)
-    rows = [row for kind in kinds for _, campaign in campaigns for row in kind(campaign, baseline)]
-    rows += comparison.across(campaigns) + ratios.across_energy(campaigns)
+    found = [(path, row) for kind in kinds for path, campaign in campaigns for row in kind(campaign, baseline)]
+    between = comparison.across(campaigns) + ratios.across_energy(campaigns)
+    rows = [row for _, row in found] + between
     if as_json:
         print_json({"comparisons": rows})
     elif not rows:
         typer.echo("Nothing to compare: it takes two contenders with figures.")
     else:
-        terminal.comparisons(rows, terminal.console())
+        told = [_of_file(path, row) if len(campaigns) > 1 else row for path, row in found]
+        terminal.comparisons(told + between, terminal.console())
+
+
+def _of_file(path: str, row: Comparison) -> Comparison:
+    """Several campaigns may have contenders of the same names."""
+    import msgspec
+
+    return msgspec.structs.replace(row, contender=f"{path}: {row.contender}")
 
 
 def report(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -56,8 +57,8 @@ class Source(NamedTuple):
 
     @property
     def title(self) -> str:
-        """``energy by rapl:package-0 (package: CPU package 0; a reading each 1 ms)``."""
-        return f"energy by {self.key} ({self.about})"
+        """``energy per inference by rapl:package-0 (package: CPU package 0; news every 1 ms)``."""
+        return f"energy per inference by {self.key} ({self.about})"
 
     @property
     def about(self) -> str:
@@ -69,7 +70,7 @@ class Source(NamedTuple):
         rate_ns = max(max(pair) for pair in known)
         if rate_ns:
             unit = units.time_unit([rate_ns])
-            yield f"a reading each {units.in_unit(rate_ns, unit, 2).removesuffix('.0')} {unit.name}"
+            yield f"news every {units.in_unit(rate_ns, unit, 2).removesuffix('.0')} {unit.name}"
 
 
 def show(campaign: Campaign, rows: Sequence[Figures], screen: Console) -> None:
@@ -132,12 +133,13 @@ def _why(seen: Metered, rows: Sequence[Figures]) -> str:
         return ", for meters were switched off (`--meters off`)."
     if seen.trouble is not None:
         return f": {_bare(seen.trouble)}."
-    refused = dict.fromkeys(told.missing["gross_j"] for row in rows for told in row.energy if "gross_j" in told.missing)
+    refused = [told.missing["gross_j"] for row in rows for told in row.energy if "gross_j" in told.missing]
     if refused:
-        return f": {'; '.join(map(_bare, refused))}."
+        return f": {_bare(statistics.mode(refused))}."
     if any(channel.quantity in ("energy", "power") for channel in seen.channels):
         return ", for no metered window was run to its end."
-    return f", for no sensor is within reach{_reasons(seen.missing)}; `whichpu meters` tells more."
+    log = " `whichpu join` adds the log that another program wrote meanwhile." if seen.windows else ""
+    return f", for no sensor is within reach{_reasons(seen.missing)}; `whichpu meters` tells more.{log}"
 
 
 def _reasons(missing: Sequence[Missing]) -> str:
@@ -154,9 +156,14 @@ def _reason(one: Missing) -> str:
 
 
 def sentences(campaign: Campaign, rows: Sequence[Figures]) -> list[str]:
-    """What the meters cost, and sensors that are here but can't be read."""
+    """What the meters cost, logs that were joined, and sensors that are here but can't be read."""
     said = _cost(rows)
     missing = campaign.metered.missing if campaign.metered else []
+    for log in campaign.metered.joined if campaign.metered else []:
+        notes = "".join(f" {note[0].upper()}{note[1:]}." for note in log.notes)
+        said.append(
+            f"{log.file} was written by another program and joined afterwards, placed by {log.aligned_by}.{notes}"
+        )
     for one in missing:
         if one.kind != "not-present" and one.quantity in TELLS_POWER:
             remedy = f" Try: {one.remedy}" if one.remedy else ""
@@ -206,7 +213,7 @@ def _columns(source: Source, campaign: Campaign) -> dict[str, list[Column]]:
         return Column(heading, cells, right=True)
 
     answer = [
-        column(f"energy per inference ({energies.name})", [units.in_unit(one.gross_j, energies) for one in told]),
+        column(f"gross ({energies.name})", [units.in_unit(one.gross_j, energies) for one in told]),
         column("95 %", [units.spread(one.gross_j, one.gross_low_j, one.gross_high_j) for one in told]),
         column(f"net of idle ({energies.name})", [units.in_unit(one.net_j, energies) for one in told]),
         column("net 95 %", [net_spread(one, energies) for one in told]),
@@ -293,7 +300,7 @@ def _energy(source: Source) -> Grid:
     told = [row.told for row in source.rows]
     energies, powers = units.energy_unit(one.gross_j for one in told), _power_unit(told)
     products = units.inverse_edp_unit(one.inverse_edp for one in told)
-    heads = [("contender", ""), ("energy per inference", energies.name), ("net of idle", energies.name)]
+    heads = [("contender", ""), ("energy per inference", f"gross, {energies.name}"), ("net of idle", energies.name)]
     heads += [("power", powers.name), ("idle", powers.name), ("power efficiency", "inferences per J")]
     heads += [("inverse EDP", products.name), ("windows", "count")]
     heads += [("energy to the baseline’s", "ratio, 95 % interval")] if source.baseline is not None else []

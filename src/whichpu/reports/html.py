@@ -339,7 +339,12 @@ def _energy(campaign: Campaign, file: str, rows: list[Figures], notes: Notes, al
         "tables": tables,
         "others": others,
         "charts": [
-            _chart(title, says, [power_charts.over_time(panels, limit_w, width) for width in WIDTHS], panels)
+            _chart(
+                title,
+                says + power_charts.limit_says(panels, limit_w),
+                [power_charts.over_time(panels, limit_w, width) for width in WIDTHS],
+                panels,
+            )
             for title, says, panels in (
                 ("Power over time", power_charts.SAYS, energy.panels(campaign, rows)),
                 ("Power in the sustained run", power_charts.LONG_SAYS, energy.sustained_panels(campaign, rows)),
@@ -635,11 +640,13 @@ def _spread_row(row: Figures, result: Result, unit: units.Unit, front: bool) -> 
 
 
 def soft(name: str) -> Markup:
-    """Words with contenders' names, escaped; a name may break after its own punctuation, a number may not."""
+    """Words with contenders' names, escaped; a name may break after its own punctuation, a number may not. What stands
+    between backticks is to be typed."""
     from markupsafe import Markup, escape
 
     pieces = re.split(r"(?<=[:,=@_./])(?=[^\W\d])", name)
-    return Markup("<wbr>").join(escape(piece) for piece in pieces)
+    escaped = Markup("<wbr>").join(escape(piece) for piece in pieces)
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escaped)))
 
 
 def times(ratio: float | None) -> str:

@@ -151,7 +151,7 @@ def while_loading(rows: Sequence[Panel], width: int = WIDE) -> str:
     import altair as alt
     import vl_convert
 
-    longest_s = max(row.at_s[-1] for row in rows)
+    longest_s = max(max(row.at_s[-1], row.loaded_at_s or 0.0) for row in rows)
     most = max(max([*row.megabytes, row.peak or 0.0]) for row in rows)
     drawn = [_drawn(row, width, longest_s, most, row is rows[-1]) for row in rows]
     chart = alt.vconcat(*drawn).configure(font=FONT, background="transparent", padding=4, aria=False)

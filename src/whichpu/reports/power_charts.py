@@ -51,8 +51,8 @@ def over_time(rows: Sequence[Panel], limit_w: float | None = None, width: int = 
     import altair as alt
     import vl_convert
 
-    top_w = max(power for row in rows for _, power in row.points)
-    limit_w = None if limit_w is None or limit_w > FAR * top_w else limit_w
+    top_w = highest_w(rows)
+    limit_w = limit_w if within_reach(rows, limit_w) else None
     unit = units.power_unit([top_w])
     frame = _Frame(
         unit,
@@ -63,11 +63,27 @@ def over_time(rows: Sequence[Panel], limit_w: float | None = None, width: int = 
         width=width,
         data={},
     )
-    drawn = [frame.drawn(row, first=row is rows[0], last=row is rows[-1]) for row in rows]
+    drawn = [frame.drawn(row, last=row is rows[-1]) for row in rows]
     chart = alt.vconcat(*drawn, spacing=10).configure(font=FONT, background="transparent", padding=4, aria=False)
     chart = chart.configure_view(stroke=None).configure_concat(spacing=10)
     svg: str = vl_convert.vegalite_to_svg({**chart.to_dict(validate=False), "datasets": frame.data})
     return svg
+
+
+def highest_w(rows: Sequence[Panel]) -> float:
+    """The most that any line shows."""
+    return max(power for row in rows for _, power in row.points)
+
+
+def within_reach(rows: Sequence[Panel], limit_w: float | None) -> bool:
+    """Whether the user's limit is drawn."""
+    return limit_w is not None and limit_w <= FAR * highest_w(rows)
+
+
+def limit_says(rows: Sequence[Panel], limit_w: float | None) -> str:
+    """What the dashed line is, for the caption; empty where there is none."""
+    drawn = limit_w is not None and within_reach(rows, limit_w)
+    return f" Dashed: the limit of {units.as_given_w(limit_w)}." if drawn and limit_w is not None else ""
 
 
 def parts(points: Sequence[tuple[float, float]]) -> list[list[tuple[float, float]]]:
@@ -105,15 +121,15 @@ class _Frame(NamedTuple):
     width: int
     data: dict[str, list[dict[str, Any]]]
 
-    def drawn(self, row: Panel, first: bool, last: bool) -> altair.LayerChart:
+    def drawn(self, row: Panel, last: bool) -> altair.LayerChart:
         import altair as alt
 
         x, y = self._x(last), self._y()
         shade = [{"x": 0.0, "x2": row.ran_s, "y": 0.0, "y2": self.top}]
         line = [
             {"x": at, "y": power / self.unit.size, "part": number}
-            for number, part in enumerate(parts(thinned(row.points, self.width)))
-            for at, power in part
+            for number, part in enumerate(parts(row.points))
+            for at, power in thinned(part, max(2, self.width * len(part) // len(row.points)))
         ]
         at_s, peak_w = row.peak
         right = at_s > (self.first_s + 2 * self.last_s) / 3
@@ -121,7 +137,7 @@ class _Frame(NamedTuple):
         style: dict[str, Any] = {"fontSize": 12, "color": INK, "baseline": "bottom", "dy": -3}
         layers: list[Any] = [
             self._of(shade).mark_rect(color=GRID, opacity=0.5).encode(x=x, x2="x2:Q", y=y, y2="y2:Q"),
-            *self._limit(x, y, first),
+            *self._limit(y),
             self._of(line).mark_line(color=FRONT, strokeWidth=1.6).encode(x=x, y=y, detail="part:N"),
             self._of(peak).mark_circle(color=FRONT, size=45, opacity=1).encode(x=x, y=y),
             self._of(peak).mark_text(align="right" if right else "left", dx=-6 if right else 6, **style)
@@ -135,14 +151,10 @@ class _Frame(NamedTuple):
             width=self.width - 90, height=120 if self.width > 600 else 100, title=heading
         )
 
-    def _limit(self, x: altair.X, y: altair.Y, first: bool) -> list[Any]:
+    def _limit(self, y: altair.Y) -> list[Any]:
         if self.limit is None:
             return []
-        words = f"limit {units.as_given_w(self.limit * self.unit.size)}"
-        rule = [{"x": self.first_s, "y": self.limit, "text": words}]
-        style: dict[str, Any] = {"align": "left", "baseline": "bottom", "dx": 3, "dy": -3, "color": INK, "fontSize": 12}
-        drawn: list[Any] = [self._of(rule).mark_rule(color=INK, strokeDash=[4, 3]).encode(y=y)]
-        return drawn + ([self._of(rule).mark_text(**style).encode(x=x, y=y, text="text:N")] if first else [])
+        return [self._of([{"y": self.limit}]).mark_rule(color=INK, strokeDash=[4, 3]).encode(y=y)]
 
     def _of(self, values: list[dict[str, Any]]) -> altair.Chart:
         import altair as alt

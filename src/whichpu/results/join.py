@@ -36,6 +36,8 @@ TESTED_S = 600.0
 """How far off a clock may be to be found out."""
 ZONE_S = 900
 """Zones differ by multiples of this."""
+FARTHEST_ZONE_S = 14 * 3600
+"""No zone is further from UTC."""
 NEAR_S = 600
 """Latency blocks end at most so long before the first window of their round; else they are of another clock."""
 BLOCKS = 1_000_000
@@ -459,8 +461,8 @@ def _elsewhere(log: Log, name: str, run: Run, placed: Placed, zone: datetime.tzi
     says += f"from {_moment(run.begin_ns)} to {_moment(run.end_ns)}"
     off_s = ZONE_S * round(((run.begin_ns + run.end_ns) - (mine[0] + mine[1])) / 2 / S / ZONE_S)
     meets = mine[0] + off_s * S < run.end_ns and mine[1] + off_s * S > run.begin_ns
-    if log.clock == "utc" and off_s and meets and abs(off_s) <= 26 * 3600:
-        east_s = _offset_s(zone, mine[0]) - off_s
+    east_s = _offset_s(zone, mine[0]) - off_s
+    if log.clock == "utc" and off_s and meets and abs(east_s) <= FARTHEST_ZONE_S:
         sign, hours, minutes = "-" if east_s < 0 else "+", abs(east_s) // 3600, abs(east_s) % 3600 // 60
         return UserError(says, f"--zone {sign}{hours:02}:{minutes:02} if its times are of that zone")
     return UserError(says, "join the log that was written meanwhile, or say where it lies: --began TIME, --shift TIME")
