@@ -226,12 +226,36 @@ def test_windows_without_a_sensor_that_is_there_now_are_not_enough():
     meters = sensors(rail)
     trace = Trace(channel=0, at_ns=pack([0]), values=pack([7]))
     meters.metered.windows = [
-        MeterWindow(round=number, position=number, began_ns=0, wall_ns=1, contender="a", traces=[trace])
+        MeterWindow(round=number, position=number, began_ns=0, wall_ns=10**9, contender="a", traces=[trace])
         for number in range(metering.ROUNDS)
     ]
     assert meters.had_enough("a")
     meters._enter(wire.FoundMeters([rail, package], []))
     assert not meters.had_enough("a")
+
+
+def test_a_campaign_that_goes_on_heeds_what_is_asked_of_its_meters_now(tmp_path):
+    models = Path(__file__).parent.parent / "examples" / "apple_stock"
+    path, options = tmp_path / "run.json", {"budget_s": 2.0, "seed": 1}
+    options |= {"output": path}
+    whichpu.measure(models / "gru.onnx", ["null:cpu"], rounds_most=1, **options)
+    asked = {"meters": "windows", "meter_window_s": 0.2, "power_limit_w": 15.0}
+    on = whichpu.measure(models / "gru.onnx", ["null:cpu"], rounds_most=2, resume=True, **options, **asked).campaign
+    assert {window.round for window in on.metered.windows} == {1}
+    assert (on.metered.asked, on.metered.window_s, on.metered.limit_w) == ("windows", 0.2, 15.0)
+
+
+def test_windows_shorter_than_those_asked_for_now_are_not_enough():
+    from whichpu.results.schema import MeterWindow
+
+    meters = sensors()
+    short = MeterWindow(round=0, position=0, began_ns=0, wall_ns=10**9, contender="a")
+    meters.metered.windows = [short] * metering.ROUNDS
+    assert meters.had_enough("a")
+    meters.metered.window_s = 2.5
+    assert not meters.had_enough("a")
+    short.count = metering.COUNT_MOST
+    assert meters.had_enough("a")
 
 
 def test_a_window_as_long_as_a_slow_sensor_needs_is_run_without_more_being_asked():

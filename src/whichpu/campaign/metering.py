@@ -32,6 +32,9 @@ SUSTAINED_READINGS = 5_000
 READINGS = 1_000
 """Of each channel in a window, at most: a long window is read more slowly, so that files stay small."""
 
+COUNT_MOST = 10_000_000
+"""Inferences at which a window ends before its time (``worker/endure``)."""
+
 BARE_S = 0.3
 """A window without meters, for what they cost."""
 
@@ -151,10 +154,17 @@ class Meters:
         return self._filled(window, sampled)
 
     def had_enough(self, name: str) -> bool:
-        """Has a contender had its windows? One that a sensor of power, there now, had no part in doesn't count."""
+        """Has a contender had its windows? Not by those that a sensor of power, there now, had no part in, nor by
+        shorter ones than are asked for now."""
         power = {number for number, channel in zip(self.stored, self.channels, strict=True) if tells_power(channel)}
-        mine = [window for window in self.metered.windows if window.contender == name]
-        return sum(power <= {trace.channel for trace in window.traces} for window in mine) >= ROUNDS
+        counted = [
+            window
+            for window in self.metered.windows
+            if window.contender == name
+            and power <= {trace.channel for trace in window.traces}
+            and (window.wall_ns >= round(1e9 * self.window_s) or window.count >= COUNT_MOST)
+        ]
+        return len(counted) >= ROUNDS
 
     @property
     def window_s(self) -> float:

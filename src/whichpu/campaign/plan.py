@@ -176,7 +176,7 @@ def resume(plan: Plan, before: Campaign, wishes: Wishes) -> None:
     _refuse_absent(before.settings.cpus, now.machine)
     now.created, now.reference, now.results = before.created, before.reference, before.results
     now.watched, now.application = before.watched, before.application
-    now.metered = before.metered or now.metered
+    now.metered = _metered_on(before.metered, wishes)
     now.settings = msgspec.structs.replace(now.settings, seed=before.settings.seed, cpus=before.settings.cpus)
     if plan.random:
         plan.samples = inputs.random(now.model.inputs, before.settings.seed)
@@ -619,6 +619,18 @@ def _settings(wishes: Wishes, cpus: list[int]) -> Settings:
         data=_data_name(wishes.data) if wishes.data is not None else "random, seeded",
         sustained_s=wishes.sustained_s,
     )
+
+
+def _metered_on(before: Metered | None, wishes: Wishes) -> Metered:
+    """The meters of a campaign that goes on: what was asked for anew holds from now on, the rest as it was."""
+    now = _metered(wishes)
+    if before is None:
+        return now
+    if now.asked != "auto":
+        before.asked = now.asked
+    before.window_s = now.window_s or before.window_s
+    before.limit_w = now.limit_w or before.limit_w
+    return before
 
 
 def _metered(wishes: Wishes) -> Metered:
