@@ -36,7 +36,7 @@ clean:
 	touch $@
 
 .venv/demo.stamp: .venv/base.stamp pyproject.toml constraints.txt
-	$(PIP) --editable '.[openvino,opencv,litert,ncnn,mnn,loadgen]'
+	$(PIP) --editable '.[openvino,opencv,litert,ncnn,mnn,loadgen,tasks]'
 	$(PIP) --no-deps pnnx  # its dependency on torch is for PyTorch models only
 	touch $@
 

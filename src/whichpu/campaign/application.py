@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -10,14 +11,19 @@ from whichpu.results.schema import Application
 from whichpu.tasks import Samples, Task
 
 MOST = 200
-"""Samples, evenly spread over the task's."""
+"""Samples, evenly spread over those that have outputs."""
 
 
-def timed(task: Task) -> Application:
-    """Median times over up to 200 samples; each is prepared and finished by itself, as one that comes alone is."""
-    count = task.info.samples
-    chosen = np.unique(np.linspace(0, count - 1, min(count, MOST)).astype(int)).tolist()
-    outputs = {index: _outputs(task, index) for index in chosen}
+def timed(task: Task, outputs: Mapping[int, Samples]) -> Application | None:
+    """Median times over up to 200 samples; each is prepared and finished by itself, as one that comes alone is.
+
+    ``outputs`` are a network's by sample, such as the reference's. ``None`` where there are none.
+    """
+    if not outputs:
+        return None
+    indices = sorted(outputs)
+    spread = np.unique(np.linspace(0, len(indices) - 1, min(len(indices), MOST)).astype(int))
+    chosen = [indices[place] for place in spread]
     task.finish(chosen[0], outputs[chosen[0]])
     task.prepare(chosen[0])  # what is done for the first time only
     now, prepare_ns, finish_ns = time.perf_counter_ns, [], []
@@ -34,10 +40,3 @@ def timed(task: Task) -> Application:
         samples=len(chosen),
         by="NumPy on the host",
     )
-
-
-def _outputs(task: Task, index: int) -> Samples:
-    """A sample's outputs: the stored ones, else zeros."""
-    if task.reference is not None:
-        return [array[index] for array in task.reference]
-    return [np.zeros(task.output_shape, np.float32)]

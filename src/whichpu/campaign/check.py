@@ -17,6 +17,7 @@ from whichpu.results.schema import Difference, Reference, Result
 from whichpu.targets import local
 from whichpu.targets.link import WorkerTrouble
 from whichpu.targets.target import Target
+from whichpu.tasks import whole
 from whichpu.worker import wire
 
 REFERENCE = "onnxruntime"
@@ -71,7 +72,7 @@ class Check:
         if self.plan.task is None:
             return None
         try:
-            return self.plan.task.score(outputs)
+            return whole(self.plan.task, outputs)
         except UserError as problem:
             raise WorkerTrouble("bad-output", str(problem), problem.remedy) from problem
 

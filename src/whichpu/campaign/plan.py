@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import msgspec
+import numpy as np
 
 from whichpu import __version__
 from whichpu.campaign.watch import Watch
@@ -31,7 +32,7 @@ from whichpu.results.schema import (
 from whichpu.targets import bundle, local
 from whichpu.targets.link import Link, WorkerTrouble
 from whichpu.targets.target import ALL, Target, interpreter, parse
-from whichpu.tasks import Task
+from whichpu.tasks import Task, prepared
 from whichpu.tasks import load as load_task
 from whichpu.worker import wire
 
@@ -571,12 +572,20 @@ def _ask_runtime(model: Model, found: list[Found], wishes: Wishes) -> list[wire.
 
 def _samples(wishes: Wishes, task: Task | None, specs: list[wire.TensorSpec], seed: int) -> Samples:
     if task is not None:
-        if len(task.inputs) != len(specs):
-            raise UserError(f"the task gives {len(task.inputs)} inputs, the model takes {len(specs)}")
-        return inputs.fitted(task.inputs, specs, task.info.name)
+        return _of_task(task, specs)
     if wishes.data is not None:
         return inputs.from_npz(wishes.data, specs)
     return inputs.random(specs, seed)
+
+
+def _of_task(task: Task, specs: list[wire.TensorSpec]) -> Samples:
+    """The task's samples, each ``[samples, *shape]``."""
+    samples = [sample for _, sample in prepared(task)]
+    if not samples:
+        raise UserError(f"no sample of {task.info.name} can be used")
+    if len(samples[0]) != len(specs):
+        raise UserError(f"the task gives {len(samples[0])} inputs, the model takes {len(specs)}")
+    return inputs.fitted([np.stack(column) for column in zip(*samples, strict=True)], specs, task.info.name)
 
 
 def _cpus(wishes: Wishes, found: list[Found], machine: wire.Machine) -> list[int]:

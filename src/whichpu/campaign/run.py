@@ -31,7 +31,9 @@ def run(plan: Plan, path: Path | None, watch: Watch) -> Campaign:
     watch.phase("computing the reference's outputs")
     check = Check(plan)
     if plan.task is not None and campaign.application is None:
-        campaign.application = application.timed(plan.task)
+        outputs = check.reference or []
+        by_sample = {index: list(sample) for index, sample in enumerate(zip(*outputs, strict=True))}
+        campaign.application = application.timed(plan.task, by_sample)
     with Lookout(campaign, plan.root) as lookout, Meters(campaign, plan.root) as meters:
         while active := _active(plan):
             number = 1 + max((reading.round for result in campaign.results for reading in result.readings), default=-1)

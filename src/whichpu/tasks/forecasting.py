@@ -1,10 +1,9 @@
-"""Forecast the next value of a series from the past ones, scored by RMSE in the data's own unit."""
+"""Forecast the next value of a series from the past ones, scored by RMSE and MAE in the data's own unit."""
 
 from __future__ import annotations
 
-import csv
-import datetime
-import hashlib
+import math
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,26 +13,45 @@ import numpy.typing as npt
 
 from whichpu.errors import UserError
 from whichpu.results.schema import TaskInfo
+from whichpu.tasks import datasets, description, drawing
+from whichpu.tasks.datasets import Part, csv_windows
+from whichpu.tasks.task import BadSample, Evidence, Mean, RootMean, Samples, Shown
 
-Samples = list[npt.NDArray[Any]]
-
-
-class Data(msgspec.Struct, rename={"first": "from", "last": "to"}, forbid_unknown_fields=True):
-    """A CSV column, the window's length, and the first and last day to forecast (both included)."""
-
-    csv: str
-    date: str
-    column: str
-    window: int
-    first: datetime.date
-    last: datetime.date
+SAME = 1e-3
+"""Two forecasts are the same to an application when they differ by no more than this share."""
 
 
 class Preprocess(msgspec.Struct, forbid_unknown_fields=True):
-    """``relative-to-last``: each value over the window's last one, minus 1, times ``gain``."""
+    """``relative-to-last``: each value over its column's last one, minus 1, times ``gain``; ``linear``: (value - mean)
+    / std. Forecasts are turned back the same way.
+    """
 
-    scale: Literal["relative-to-last"]
-    gain: float
+    scale: Literal["relative-to-last", "linear"]
+    gain: float | None = None
+    mean: float | None = None
+    std: float | None = None
+
+    def __post_init__(self) -> None:
+        wanted = {"gain"} if self.scale == "relative-to-last" else {"mean", "std"}
+        given = {name for name in ("gain", "mean", "std") if getattr(self, name) is not None}
+        if given != wanted:
+            raise ValueError(f'scale = "{self.scale}" takes {" and ".join(sorted(wanted))}, and nothing else')
+        if 0 in (self.gain, self.std):
+            raise ValueError("gain and std can't be 0")
+
+    def applied(self, window: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """A window ``[window, columns]`` on the network's scale."""
+        if self.gain is not None:
+            return np.asarray((window / window[-1] - 1.0) * self.gain)
+        assert self.mean is not None and self.std is not None
+        return np.asarray((window - self.mean) / self.std)
+
+    def undone(self, value: float, last: float) -> float:
+        """A forecast in the series' unit; ``last`` is the window's newest value."""
+        if self.gain is not None:
+            return last * (1.0 + value / self.gain)
+        assert self.mean is not None and self.std is not None
+        return value * self.std + self.mean
 
 
 class Reference(msgspec.Struct, forbid_unknown_fields=True):
@@ -47,86 +65,103 @@ class Description(msgspec.Struct, forbid_unknown_fields=True):
     """The TOML file of a forecasting task."""
 
     kind: Literal["forecasting"]
-    metric: Literal["rmse"]
     unit: str
-    data: Data
+    data: dict[str, Any]
     preprocess: Preprocess
+    metric: Literal["rmse", "mae"] = "rmse"
+    calibration: dict[str, Any] | None = None
     reference: Reference | None = None
 
 
 class Forecasting:
-    """Windows of a series. ``inputs`` is one array ``[samples, 1, window, 1]``, float32, scaled."""
+    """Windows of a series; the network's input is ``[1, window, columns]``, float32, scaled. An answer is a number."""
 
-    output_shape: tuple[int, ...] = (1,)
+    carry: Mapping[int, int] = {}
 
-    def __init__(self, description: Description, path: Path, model: str) -> None:
-        data = description.data
-        series_path = path.parent / data.csv
-        days, values = _series(series_path, data)
-        chosen = [i for i, day in enumerate(days) if data.first <= day <= data.last and i >= data.window]
-        if not chosen:
-            raise UserError(f"{path}: no day from {data.first} to {data.last} has {data.window} days before it")
-        self.windows = np.stack([values[i - data.window : i] for i in chosen])
-        self.gain = description.preprocess.gain
-        self.last, self.truth = self.windows[:, -1], values[chosen]
-        self.inputs: Samples = [np.stack([self.prepare(index)[0] for index in range(len(chosen))])]
-        self.reference, self.reference_by = _reference(description, path, model, len(chosen))
+    def __init__(self, described: Description, path: Path, model: str) -> None:
+        self.path, self.scaling, self.unit = path, described.preprocess, described.unit
+        self.part, self.calibrating = datasets.divided(path, described.data, described.calibration, csv_windows.Windows)
+        self.reference, self.reference_by = _reference(described.reference, path, model, len(self.part))
+        others = [metric for metric in ("rmse", "mae") if metric != described.metric]
+        told = _protocol(described, datasets.sha256(self.part))
         self.info = TaskInfo(
             name=path.resolve().parent.name,
-            kind=description.kind,
-            metric=description.metric,
-            unit=description.unit,
-            samples=len(chosen),
-            protocol_sha256=_protocol(description, series_path),
-            naive=_rmse(self.last, self.truth),
-            naive_says="same as yesterday",
+            kind=described.kind,
+            metric=described.metric,
+            unit=described.unit,
+            samples=len(self.part),
+            protocol=told,
+            protocol_sha256=description.sha256(told),
+            better="lower",
+            others=others,
         )
+        naive = self._naive()
+        self.info = msgspec.structs.replace(self.info, naive=naive, naive_says="same as yesterday")
+
+    def name(self, index: int) -> str:
+        """The day that is forecast."""
+        return self.part.name(index)
 
     def prepare(self, index: int) -> Samples:
-        """One window, scaled as the network takes it: ``[1, window, 1]``."""
-        window = self.windows[index]
-        scaled = (window / window[-1] - 1.0) * self.gain
-        return [scaled.astype(np.float32)[np.newaxis, :, np.newaxis]]
+        """One window, scaled as the network takes it: ``[1, window, columns]``."""
+        self.part.truth(index)  # a day without a value is left out
+        return self._prepared(self.part, index)
 
     def finish(self, index: int, outputs: Samples) -> float:
         """The forecast in the series' unit."""
-        return float(self.last[index] * (1.0 + float(outputs[0].reshape(-1)[0]) / self.gain))
+        if not outputs or outputs[0].size != 1:
+            raise UserError(f"a forecast is one number a sample; the model gave {outputs[0].shape if outputs else ()}")
+        return self.scaling.undone(float(outputs[0].reshape(-1)[0]), self._last(index))
 
-    def score(self, outputs: Samples) -> float:
-        """RMSE in the series' unit of one scaled forecast a sample."""
-        if not outputs or outputs[0].size != self.truth.size:
-            shape = outputs[0].shape if outputs else ()
-            raise UserError(f"a forecast is one number a sample; the model gave {shape} for {self.truth.size} samples")
-        forecasts = outputs[0].reshape(len(self.truth), 1)
-        return _rmse(np.array([self.finish(index, [one]) for index, one in enumerate(forecasts)]), self.truth)
+    def evidence(self, answers: Mapping[int, float]) -> dict[str, Evidence]:
+        """RMSE and MAE, the main one first."""
+        errors = np.array([answer - self.part.truth(index) for index, answer in answers.items()], np.float64)
+        found: dict[str, Evidence] = {"rmse": RootMean(errors**2), "mae": Mean(np.abs(errors))}
+        return {metric: found[metric] for metric in (self.info.metric, *self.info.others)}
+
+    def same(self, ours: float, theirs: float) -> bool:
+        """To a thousandth."""
+        return math.isclose(ours, theirs, rel_tol=SAME)
+
+    def show(self, index: int, answers: Mapping[str, float]) -> Shown:
+        """The window plotted, with the truth and the forecasts after it."""
+        truth = self.part.truth(index)
+        return Shown(
+            sample=self.name(index),
+            truth=f"{truth:.6g} {self.unit}",
+            answers={who: f"{answer:.6g} {self.unit}" for who, answer in answers.items()},
+            picture=drawing.series(self.part.raw(index)[:, 0], {"truth": truth, **answers}),
+        )
+
+    def calibration(self, count: int, seed: int) -> Iterator[Samples]:
+        """Windows of other days, in a random order."""
+        return datasets.drawn(self.calibrating, self._prepared, count, seed, self.path)
+
+    def _prepared(self, part: Part, index: int) -> Samples:
+        return [self.scaling.applied(part.raw(index)).astype(np.float32)[np.newaxis]]
+
+    def _last(self, index: int) -> float:
+        return float(self.part.raw(index)[-1, 0])
+
+    def _naive(self) -> float:
+        answers = {}
+        for index in range(len(self.part)):
+            try:
+                self.part.truth(index)
+                answers[index] = self._last(index)
+            except BadSample as problem:
+                said = str(problem)
+        if not answers:
+            raise UserError(f"{self.path}: no day can be forecast, such as {said}", "see its column")
+        return self.evidence(answers)[self.info.metric].value()
 
 
 def load(path: Path, body: dict[str, Any], model: str) -> Forecasting:
     """The task of a TOML file. Raises :class:`UserError`."""
-    try:
-        description = msgspec.convert(body, Description, strict=False)
-    except msgspec.ValidationError as problem:
-        raise UserError(f"{path}: {problem}") from problem
-    return Forecasting(description, path, model)
+    return Forecasting(description.convert(path, body, Description), path, model)
 
 
-def _series(path: Path, data: Data) -> tuple[list[datetime.date], npt.NDArray[np.float64]]:
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-        days = [datetime.date.fromisoformat(row[data.date]) for row in rows]
-        values = np.array([float(row[data.column]) for row in rows])
-    except OSError as problem:
-        raise UserError(f"can't read {path}: {problem.strerror}") from problem
-    except KeyError as problem:
-        raise UserError(f"{path} has no column {problem}", f"it has: {', '.join(rows[0])}") from problem
-    except (ValueError, TypeError) as problem:
-        raise UserError(f"{path}: {problem}") from problem
-    return days, values
-
-
-def _reference(description: Description, path: Path, model: str, samples: int) -> tuple[Samples | None, str | None]:
-    reference = description.reference
+def _reference(reference: Reference | None, path: Path, model: str, samples: int) -> tuple[Samples | None, str | None]:
     if reference is None or model not in reference.outputs:
         return None, None
     stored = path.parent / reference.outputs[model]
@@ -140,12 +175,10 @@ def _reference(description: Description, path: Path, model: str, samples: int) -
     return [outputs], reference.by
 
 
-def _protocol(description: Description, series: Path) -> str:
-    described = msgspec.json.encode(
-        {"data": description.data, "preprocess": description.preprocess, "metric": description.metric}
-    )
-    return hashlib.sha256(described + series.read_bytes()).hexdigest()
-
-
-def _rmse(forecast: npt.NDArray[Any], truth: npt.NDArray[Any]) -> float:
-    return float(np.sqrt(np.mean((forecast - truth) ** 2)))
+def _protocol(described: Description, data_sha256: str) -> dict[str, str]:
+    """All that makes the score what it is; the file's name is none of it, its values are."""
+    data = {name: value for name, value in described.data.items() if name not in csv_windows.SOURCES}
+    fields: dict[str, Any] = {"kind": described.kind, "metric": described.metric, "unit": described.unit}
+    if described.calibration is not None and "fraction" in described.calibration:
+        fields["calibration"] = described.calibration
+    return description.protocol({**fields, "data": {**data, "sha256": data_sha256}, "preprocess": described.preprocess})

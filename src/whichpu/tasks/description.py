@@ -1,0 +1,60 @@
+"""A task's TOML file: read strictly, and told field by field, so that two unequal protocols differ by name."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from whichpu.errors import UserError
+
+Described = TypeVar("Described")
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The file's content. Raises :class:`UserError`."""
+    import tomllib
+
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as problem:
+        raise UserError(f"can't read {path}: {problem.strerror}") from problem
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
+        raise UserError(f"{path} is not TOML: {problem}") from problem
+
+
+def convert(path: Path, body: Mapping[str, Any], kind: type[Described]) -> Described:
+    """The content as a struct of that type. Raises :class:`UserError` that names file and field."""
+    try:
+        return msgspec.convert(body, kind, strict=False)
+    except msgspec.ValidationError as problem:
+        raise UserError(f"{path}: {problem}", "docs/tasks-and-data.md lists the fields of each kind") from problem
+
+
+def protocol(fields: Mapping[str, Any]) -> dict[str, str]:
+    """Structs, tables and values as words, one for each field that is set: ``preprocess.resize.size`` = ``384, 384``.
+
+    What has its default is left out when that is ``None``: a field that is added later doesn't change old protocols.
+    """
+    told: dict[str, str] = {}
+    for name, value in msgspec.to_builtins(fields).items():
+        _flatten(name, value, told)
+    return told
+
+
+def sha256(told: Mapping[str, str]) -> str:
+    """The hash of a protocol: of its fields and words, in the order of the names."""
+    return hashlib.sha256(msgspec.json.encode(sorted(told.items()))).hexdigest()
+
+
+def _flatten(name: str, value: Any, told: dict[str, str]) -> None:
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            _flatten(f"{name}.{key}", inner, told)
+    elif isinstance(value, list):
+        told[name] = ", ".join(map(str, value))
+    elif value is not None:
+        told[name] = str(value)
