@@ -127,14 +127,26 @@ class Changed(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     picture: str | None = None
 
 
+class BySample(msgspec.Struct, kw_only=True, frozen=True):
+    """The main metric's evidence, kept so that contenders can be held against each other, in other files too.
+
+    ``mean`` and ``root-mean``: of each answered sample what is averaged; ``ratio``: what is summed above and below;
+    ``draws``: no evidence by sample, but the metric in each draw of the bootstrap.
+    """
+
+    how: Literal["mean", "root-mean", "ratio", "draws"]
+    columns: list[Column]
+
+
 class Accuracy(msgspec.Struct, kw_only=True, omit_defaults=True):
     """How good a contender's answers are, over ``samples``; ``left_out`` has a sentence for each sample that could not
     be used (the first of them) of ``left_out_count``.
 
     ``values`` has all metrics, the main one under the task's ``metric``. ``deltas`` are differences from the
-    reference's on the same samples, with 95 % intervals by a paired bootstrap (``draws`` draws, ``seed``); ``verdict``
-    is that on the main one. ``agreement`` is the share of samples with the reference's answer; ``changed`` shows some
-    of the others.
+    reference's on the same samples, with 95 % intervals by a paired bootstrap (``draws`` draws, ``seed``); ``p`` is
+    that of no difference in the main one, and ``verdict`` its word with ``p`` corrected for the number of contenders.
+    ``agreement`` is the share of samples with the reference's answer; ``changed`` shows some of the others.
+    ``answered_sha256`` tells which samples were answered.
     """
 
     samples: int
@@ -149,6 +161,9 @@ class Accuracy(msgspec.Struct, kw_only=True, omit_defaults=True):
     draws: int = 0
     seed: int = 0
     wall_s: float | None = None
+    p: float | None = None
+    by_sample: BySample | None = None
+    answered_sha256: str | None = None
 
 
 class Doubt(msgspec.Struct, kw_only=True, frozen=True):
