@@ -20,7 +20,7 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "benchmarks" / "RE
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 OPTION = re.compile(r"(?<![\w-])--([a-z][a-z0-9-]+)")
 FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
-OF_OTHERS = {"cpuset-cpus", "no-deps", "strict", "query-gpu"}
+OF_OTHERS = {"cpuset-cpus", "no-deps", "strict", "query-gpu", "pid"}
 """Options of Docker, pip, mypy and nvidia-smi that the pages show."""
 
 

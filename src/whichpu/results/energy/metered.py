@@ -312,10 +312,11 @@ def long_enough(channel: Channel, facts: Sensor, window: MeterWindow, begin_ns: 
     if end_ns - begin_ns >= PERIODS * period_ns:
         return
     whole_s, periods = window.wall_ns / 1e9, max(0, end_ns - begin_ns) // period_ns
+    period = f"{period_ns / 1e6:.3g} ms" if period_ns < 10**9 else f"{period_ns / 1e9:.3g} s"
     needed_s = (PERIODS * period_ns + channel.averages_ns) / 1e9
     settling = f" after {channel.averages_ns / 1e6:.3g} ms of settling" if channel.averages_ns else ""
     raise Refused(
-        f"a window of {whole_s:.2g} s holds {periods} periods of this sensor (one each {period_ns / 1e6:.3g} ms)"
+        f"a window of {whole_s:.2g} s holds {periods} period{'s' * (periods != 1)} of this sensor (one each {period})"
         f"{settling}; it takes {_up(needed_s)} s: give --meter-window {_up(needed_s)}s",
         "too-slow",
     )
