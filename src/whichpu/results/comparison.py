@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import msgspec
 
 from whichpu.errors import UserError
@@ -22,10 +24,10 @@ class Comparison(msgspec.Struct, kw_only=True):
     metric: str
     baseline: str
     contender: str
-    ratio: float | None
-    low: float | None
-    high: float | None
-    verdict: str
+    ratio: float | None = None
+    low: float | None = None
+    high: float | None = None
+    verdict: str = "not-comparable"
     reason: str
 
 
@@ -40,12 +42,23 @@ def compare(campaign: Campaign, baseline: str | None = None) -> list[Comparison]
     others = [result for result in campaign.results if result is not base and not result.yardstick]
     rivals = [result for result in others if _counts(result, campaign) and result.boundary == base.boundary]
     evidence = {result.name: ratio(result, base) if result in rivals else None for result in others}
-    p_values = {name: p_value(found[1]) for name, found in evidence.items() if found is not None}
-    known = {name: p for name, p in p_values.items() if p is not None}
+    adjusted, family = corrected({name: found[1] for name, found in evidence.items() if found}, baseline)
+    return [_judged(campaign, base, result, evidence[result.name], adjusted, family) for result in others]
+
+
+def corrected(logs: Mapping[str, Sequence[float]], baseline: str | None) -> tuple[dict[str, float], int]:
+    """The p-values of contenders' log ratios, corrected for their number, and this number."""
+    known = {name: p for name, each in logs.items() if (p := p_value(each)) is not None}
     # A baseline chosen for being the fastest was chosen by the same data: then all pairs are the family.
     family = len(known) if baseline is not None else len(known) * (len(known) + 1) // 2
-    adjusted = dict(zip(known, holm(list(known.values()), family), strict=True))
-    return [_judged(campaign, base, result, evidence[result.name], adjusted, family) for result in others]
+    return dict(zip(known, holm(list(known.values()), family), strict=True)), family
+
+
+def judge(row: Comparison, estimate: Estimate, p: float | None, family: int, matters: float) -> None:
+    """Put an estimate of the ratio into a row, with its verdict and why."""
+    row.ratio, row.low, row.high = estimate.value, estimate.low, estimate.high
+    row.verdict = verdict(estimate, p, matters)
+    row.reason = _reason(row, estimate.rounds, p, family, matters)
 
 
 def baseline_of(campaign: Campaign, baseline: str | None) -> Result | None:
@@ -167,21 +180,12 @@ def _judged(
         metric=METRIC,
         baseline=base.name,
         contender=result.name,
-        ratio=None,
-        low=None,
-        high=None,
-        verdict="not-comparable",
         reason=result.why or "no round in common with the baseline",
     )
     if result.boundary != base.boundary:
         row.reason = f"other boundary ({result.boundary}; the baseline's is {base.boundary})"
-    if evidence is None:
-        return row
-    estimate, _ = evidence
-    row.ratio, row.low, row.high = estimate.value, estimate.low, estimate.high
-    p = adjusted.get(result.name)
-    row.verdict = verdict(estimate, p, campaign.settings.matters)
-    row.reason = _reason(row, estimate.rounds, p, family, campaign.settings.matters)
+    if evidence is not None:
+        judge(row, evidence[0], adjusted.get(result.name), family, campaign.settings.matters)
     return row
 
 
@@ -216,9 +220,5 @@ def _refused(
         metric=METRIC,
         baseline=baseline,
         contender=contender,
-        ratio=None,
-        low=None,
-        high=None,
-        verdict="not-comparable",
         reason=reason,
     )

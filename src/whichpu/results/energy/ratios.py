@@ -7,12 +7,11 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from whichpu.results.comparison import Comparison, baseline_of, measured_results
+from whichpu.results.comparison import Comparison, baseline_of, corrected, judge, measured_results
 from whichpu.results.energy import figures, metered
 from whichpu.results.energy.metered import Source
 from whichpu.results.schema import Campaign, Memory, Result
-from whichpu.stats.intervals import Estimate, holm, of_logs, p_value
-from whichpu.stats.verdicts import verdict
+from whichpu.stats.intervals import of_logs
 
 GROSS, NET, MEMORY = "energy_per_inference", "energy_per_inference_net", "memory_peak"
 
@@ -57,9 +56,8 @@ def across_energy(campaigns: Sequence[tuple[str, Campaign]]) -> list[Comparison]
             twin = next((each for each in measured_results(first) if each.name == result.name), None)
             if twin is None or not (_sources_with_figures(first, twin) or _sources_with_figures(campaign, result)):
                 continue
-            row = _row(campaign, f"{first_name}: {twin.name}", f"{name}: {result.name}", GROSS)
-            row.reason = _why_not_across(first, twin, campaign, result)
-            rows.append(row)
+            why_not = _why_not_across(first, twin, campaign, result)
+            rows.append(_row(campaign, f"{first_name}: {twin.name}", f"{name}: {result.name}", GROSS, why_not))
     return rows
 
 
@@ -164,47 +162,19 @@ def _judged(
         else Evidence([], result.why or "it is not ranked")
         for result in others
     }
-    known = {name: p for name, each in found.items() if each.logs and (p := p_value(each.logs)) is not None}
-    # As with latency: a baseline that was chosen by the same data makes all pairs the family.
-    family = len(known) if baseline is not None else len(known) * (len(known) + 1) // 2
-    adjusted = dict(zip(known, holm(list(known.values()), family), strict=True))
+    adjusted, family = corrected({name: each.logs for name, each in found.items() if each.logs}, baseline)
     rows = []
-    for result in others:
-        row = _row(campaign, base.name, result.name, metric)
-        _fill(row, found[result.name], adjusted.get(result.name), family, campaign.settings.matters)
+    for name, each in found.items():
+        row = _row(campaign, base.name, name, metric, each.why_not)
+        if each.logs:
+            judge(row, of_logs(each.logs), adjusted.get(name), family, campaign.settings.matters)
+            row.verdict = WORDS.get(row.verdict, row.verdict)
         rows.append(row)
     return rows
 
 
-def _row(campaign: Campaign, baseline: str, contender: str, metric: str) -> Comparison:
-    return Comparison(
-        model=campaign.model.name,
-        metric=metric,
-        baseline=baseline,
-        contender=contender,
-        ratio=None,
-        low=None,
-        high=None,
-        verdict="not-comparable",
-        reason="",
-    )
-
-
-def _fill(row: Comparison, evidence: Evidence, p: float | None, family: int, matters: float) -> None:
-    if not evidence.logs:
-        row.reason = evidence.why_not
-        return
-    estimate: Estimate = of_logs(evidence.logs)
-    row.ratio, row.low, row.high = estimate.value, estimate.low, estimate.high
-    word = verdict(estimate, p, matters)
-    row.verdict = WORDS.get(word, word)
-    if p is None:
-        row.reason = "one round says nothing about spread"
-        return
-    corrected = f", corrected for {family} comparisons" if family > 1 else ""
-    row.reason = f"{estimate.rounds} rounds, p = {p:.2g}{corrected}"
-    if row.verdict == "too-small-to-matter":
-        row.reason = f"a real difference, but under {100 * matters:g} % ({row.reason})"
+def _row(campaign: Campaign, baseline: str, contender: str, metric: str, reason: str) -> Comparison:
+    return Comparison(model=campaign.model.name, metric=metric, baseline=baseline, contender=contender, reason=reason)
 
 
 def _why_not_across(first: Campaign, twin: Result, second: Campaign, result: Result) -> str:
