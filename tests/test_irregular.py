@@ -135,8 +135,8 @@ def test_groups_of_a_few_values():
 
 
 def test_the_null_backends_step_is_found_in_an_ordinary_campaign(models):
-    """A step put half-way into each round's blocks (a second and more) is found, in the rounds."""
-    target = "n=null:cpu,delay=10ms,step=20ms@1.2s"
+    """A step put half-way into each round's blocks (half a second and more) is found, in the rounds."""
+    target = "n=null:cpu,delay=5ms,step=10ms@600ms"
     measured = whichpu.measure(models.mlp, target, rounds_most=3, seed=1, loop="python")
     step = next(doubt for doubt in measured.figures[0].doubts if doubt.kind == "step")
     assert 1.2 < step.facts["ratio"] < 3.2  # 2, if nothing else ran

@@ -13,7 +13,7 @@ def test_no_runtime_and_no_converter_writes_below_the_home(tmp_path):
     home.mkdir()
     quiet = {name: value for name, value in os.environ.items() if name not in ("ORT_DISABLE_TELEMETRY", "DO_NOT_TRACK")}
     given = [path.read_bytes() for path in sorted(EXAMPLE.iterdir()) if path.is_file()]
-    words = ("run", EXAMPLE / "gru.onnx", "--on", "all", "--rounds", "1", "-o", tmp_path / "r.json")
+    words = ("run", EXAMPLE / "gru.onnx", "--on", "all", "--rounds", "1", "--budget", "1s", "-o", tmp_path / "r.json")
     ran = subprocess.run(
         [sys.executable, "-m", "whichpu", *map(str, words)],
         env={**quiet, "HOME": str(home), "XDG_CACHE_HOME": str(home / ".cache"), "WHICHPU_CACHE": str(cache)},
