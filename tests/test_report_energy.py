@@ -76,7 +76,7 @@ def test_the_terminal_has_one_table_of_the_headlines_source(metered: Campaign) -
         if ratio.metric == "energy_per_inference":
             assert f"{units.digits(ratio.ratio)} x" in text
     assert "vs onnxruntime:cpu" in text and "time above 25 W" in text
-    assert re.search(r"Latency with meters over without: \d\.\d{3} \(\d\.\d{3} to \d\.\d{3}\) for ", text)
+    assert re.search(r"Latency while meters were read, over that without: \d\.\d{3} \(\d\.\d{3} to \d\.\d{3}\) for ", text)
     assert "not measured, for" not in text
 
 
@@ -233,7 +233,7 @@ def test_what_else_was_read_is_told_without_a_sensor_of_power() -> None:
     warm = made_metered.campaign(channels=(made_metered.ZONE, made_metered.CPU_TIME))
     text = Checker(html.page([("a.json", warm)])).text
     assert "Power and energy: not measured" in text and "temperature, thermal:x86_pkg_temp°C" in text
-    assert "Latency with meters over without" in text and "Normalised" not in text
+    assert "Latency while meters were read, over that without" in text and "Normalised" not in text
     assert WATTS.findall(LINE.sub("", text)) == []
 
 

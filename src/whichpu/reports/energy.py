@@ -180,7 +180,7 @@ def _cost(rows: Sequence[Figures]) -> list[str]:
         name, cost = max(known, key=lambda pair: abs(pair[1].ratio - 1))
         costs = [(f" at the most, for {name}", cost)]
     told = ", ".join(f"{_ratio(cost.ratio)}{_range(cost.low, cost.high)}{name}" for name, cost in costs)
-    return [f"Latency with meters over without: {told}; latency blocks run without any meter."]
+    return [f"Latency while meters were read, over that without: {told}; latency blocks run without any meter."]
 
 
 def _refusals(source: Source) -> list[str]:

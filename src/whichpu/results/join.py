@@ -82,7 +82,8 @@ def join(
     sha256 = hashlib.sha256(data).hexdigest()
     for before in metered.joined:
         if before.sha256 == sha256:
-            raise UserError(f"{name} is joined already, as {before.file}", "join it to the campaign as it was measured")
+            known_as = "" if before.file == name else f", as {before.file}"
+            raise UserError(f"{name} is joined already{known_as}", "join it to the campaign as it was measured")
     log = importers.read(data, name, told, format)
     placed = _placed(log, run, placing)
     first = len(metered.channels)
