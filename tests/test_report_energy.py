@@ -76,7 +76,9 @@ def test_the_terminal_has_one_table_of_the_headlines_source(metered: Campaign) -
         if ratio.metric == "energy_per_inference":
             assert f"{units.digits(ratio.ratio)} x" in text
     assert "vs onnxruntime:cpu" in text and "time above 25 W" in text
-    assert re.search(r"Latency while meters were read, over that without: \d\.\d{3} \(\d\.\d{3} to \d\.\d{3}\) for ", text)
+    assert re.search(
+        r"Latency while meters were read, over that without: \d\.\d{3} \(\d\.\d{3} to \d\.\d{3}\) for ", text
+    )
     assert "not measured, for" not in text
 
 
