@@ -2,28 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 from whichpu.errors import UserError
 from whichpu.tasks.task import Array, BadSample, Samples, Task
 
-__all__ = ["BadSample", "Samples", "Task", "load", "prepared", "whole"]
+__all__ = ["BadSample", "Samples", "Task", "inferences", "load", "prepared", "whole"]
+
+
+KINDS = {
+    "classification": "classification",
+    "detection": "detection",
+    "forecasting": "forecasting",
+    "points": "points",
+    "python": "python",
+    "recognition": "recognition",
+    "regression": "regression",
+    "segmentation": "segmentation",
+    "sequences": "recurrent",
+}
+"""The file of each kind; only the one that is asked for is imported."""
 
 
 def load(path: Path, model: str) -> Task:
     """The task that a TOML file describes, for the model of that name (its file's stem). Raises :class:`UserError`."""
-    from whichpu.tasks import description, forecasting
+    from whichpu.tasks import description
 
-    kinds: dict[str, Callable[[Path, dict[str, Any], str], Task]] = {
-        "forecasting": forecasting.load,
-    }
     body = description.read(path)
     kind = body.get("kind")
-    if kind not in kinds:
-        raise UserError(f"{path} names kind = {kind!r}", f"there are: {', '.join(kinds)}")
-    return kinds[kind](path, body, model)
+    if kind not in KINDS:
+        raise UserError(f"{path} names kind = {kind!r}", f"there are: {', '.join(KINDS)}")
+    task: Task = import_module(f"whichpu.tasks.{KINDS[kind]}").load(path, body, model)
+    return task
 
 
 def prepared(task: Task) -> Iterator[tuple[int, Samples]]:
@@ -33,6 +45,19 @@ def prepared(task: Task) -> Iterator[tuple[int, Samples]]:
             yield index, task.prepare(index)
         except BadSample:
             continue
+
+
+def inferences(task: Task) -> Iterator[Samples]:
+    """The inputs of each inference, in order: of each sample that can be used, or of each step of the first sequence.
+
+    Inputs that carry a state are zeros at every step: only running the network tells the later ones.
+    """
+    for _, sample in prepared(task):
+        if not task.carry:
+            yield sample
+        else:
+            yield from ([array[step] for array in sample] for step in range(len(sample[0])))
+            return
 
 
 def whole(task: Task, outputs: Sequence[Iterable[Array]]) -> float:

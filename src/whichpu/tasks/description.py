@@ -54,7 +54,7 @@ def _flatten(name: str, value: Any, told: dict[str, str]) -> None:
     if isinstance(value, dict):
         for key, inner in value.items():
             _flatten(f"{name}.{key}", inner, told)
-    elif isinstance(value, list):
+    elif isinstance(value, list | tuple):
         told[name] = ", ".join(map(str, value))
     elif value is not None:
         told[name] = str(value)
