@@ -684,3 +684,14 @@ def test_from_python(folder):
     joined = measured.join("late.csv", shift_s=-2.5, scope="module")
     assert joined.path is None and measured.campaign.metered.joined == []
     assert joined.campaign.metered.channels[0].scope == "module"
+
+
+def test_a_clock_that_nothing_confirms_is_a_doubt():
+    from whichpu.results.energy.doubts import energy_doubts
+
+    sure = join.join(campaign(SHORT), bench(), "bench.csv")
+    blurred = join.join(campaign(SHORT), bench(noise=40.0), "bench.csv")
+    assert not blurred.metered.joined[0].tested
+    for made, found in ((sure, 0), (blurred, 2)):
+        kinds = [doubt.kind for result in made.results for doubt in energy_doubts(made, result)]
+        assert kinds.count("clock-untested") == found

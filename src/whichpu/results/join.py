@@ -64,6 +64,7 @@ class Placed:
     shift_ns: int
     by: str
     notes: list[str]
+    tested: bool = True
 
 
 def join(
@@ -97,7 +98,7 @@ def join(
     notes = [*log.notes, *placed.notes, *_coverage(metered.windows, first), *_slowness(log, metered)]
     metered.joined.append(
         Joined(file=name, sha256=sha256, format=log.format, first_channel=first, channels=len(channels),
-               readings=readings, shift_ns=placed.shift_ns, aligned_by=placed.by, notes=notes)
+               readings=readings, shift_ns=placed.shift_ns, aligned_by=placed.by, tested=placed.tested, notes=notes)
     )  # fmt: skip
     return campaign
 
@@ -234,7 +235,8 @@ def _placed(log: Log, run: Run, clock: Clock) -> Placed:
         return Placed(shift_ns, "its distance from the run's beginning, as told", _told_notes(log, run, shift_ns))
     if clock.shift_ns is not None:
         return Placed(clock.shift_ns, "its own clock and a shift, as told", _told_notes(log, run, clock.shift_ns))
-    return Placed(0, "its own clock", _tested(log, run))
+    notes, tested = _tested(log, run)
+    return Placed(0, "its own clock", notes, tested)
 
 
 def _aligned(log: Log, run: Run) -> Placed:
@@ -257,18 +259,20 @@ def _aligned(log: Log, run: Run) -> Placed:
     return Placed(_shift_ns(fit, log, run), by, [])
 
 
-def _tested(log: Log, run: Run) -> list[str]:
-    """What the run's pattern says of a log's own clock. Raises :class:`UserError` where it says that it is off."""
+def _tested(log: Log, run: Run) -> tuple[list[str], bool]:
+    """What the run's pattern says of a log's own clock, and whether it says anything.
+
+    Raises :class:`UserError` where it says that it is off."""
     fit = _fit(log, run, TESTED_S)
     if fit is None or fit.explained < LEAST:
         why = "too few windows or readings" if fit is None else _ranked(fit, log)
-        return [f"its clock could not be tested: its power doesn't show the run's pattern clearly ({why})"]
+        return [f"its clock could not be tested: its power doesn't show the run's pattern clearly ({why})"], False
     here = _explained(log, run, 0)
     if abs(fit.shift_s) <= max(fit.give_s, _slowest_s(log)):
-        return [f"its clock agrees with the run's pattern ({here:.0%} of the variance explained)"]
+        return [f"its clock agrees with the run's pattern ({here:.0%} of the variance explained)"], True
     if 1 - fit.explained > CLEARER * (1 - here):
         return [f"its clock agrees with the run's pattern ({here:.0%} of the variance explained), though it would a "
-                f"little better at {fit.shift_s:+.3g} s ({fit.explained:.0%})"]  # fmt: skip
+                f"little better at {fit.shift_s:+.3g} s ({fit.explained:.0%})"], True  # fmt: skip
     ways = "--align takes it from the pattern" if fit.certain else f"{_best(fit, log, run)} takes the best"
     raise UserError(
         f"the log's clock seems to be off: as it is, the run's pattern explains {here:.0%} of its power's variance "

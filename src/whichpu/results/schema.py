@@ -53,7 +53,7 @@ class TaskInfo(msgspec.Struct, kw_only=True, frozen=True):
 
     ``protocol`` is the same in words, field by field (``preprocess.resize`` = ``letterbox 384x384``), so that two
     unequal ones can be told apart by name. ``metric`` is the main one, ``others`` are told beside it; ``better`` is
-    what is better of the main one.
+    what is better of the main one. ``notes`` are sentences about the dataset's labels that were wrong.
     """
 
     name: str
@@ -67,6 +67,7 @@ class TaskInfo(msgspec.Struct, kw_only=True, frozen=True):
     protocol: dict[str, str] = {}
     better: Literal["higher", "lower"] | None = None
     others: list[str] = []
+    notes: list[str] = []
 
 
 class Reference(msgspec.Struct, kw_only=True, frozen=True):
@@ -130,11 +131,11 @@ class Changed(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
 class BySample(msgspec.Struct, kw_only=True, frozen=True):
     """The main metric's evidence, kept so that contenders can be held against each other, in other files too.
 
-    ``mean`` and ``root-mean``: of each answered sample what is averaged; ``ratio``: what is summed above and below;
-    ``draws``: no evidence by sample, but the metric in each draw of the bootstrap.
+    ``mean`` and ``root-mean``: of each answered sample what is averaged; ``ratio`` and ``root-ratio``: what is summed
+    above and below; ``draws``: no evidence by sample, but the metric in each draw of the bootstrap.
     """
 
-    how: Literal["mean", "root-mean", "ratio", "draws"]
+    how: Literal["mean", "root-mean", "ratio", "root-ratio", "draws"]
     columns: list[Column]
 
 
@@ -437,7 +438,8 @@ class MeterWindow(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 class Joined(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     """A log that another program wrote meanwhile and that was joined afterwards: its channels are
-    ``first_channel`` and those after it. ``shift_ns`` was added to its times, by ``aligned_by``."""
+    ``first_channel`` and those after it. ``shift_ns`` was added to its times, by ``aligned_by``; ``tested`` is False where
+    the run's pattern of busy and idle neither confirms nor denies its clock."""
 
     file: str
     sha256: str
@@ -447,6 +449,7 @@ class Joined(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     readings: int
     shift_ns: int = 0
     aligned_by: str = ""
+    tested: bool = True
     notes: list[str] = []
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from whichpu.results.energy import figures, metered
 from whichpu.results.energy.figures import EnergyFigures
 from whichpu.results.energy.scopes import covers, holds
-from whichpu.results.schema import Campaign, Doubt, Result
+from whichpu.results.schema import Campaign, Doubt, Joined, Result
 
 COSTS = 0.01
 """Meters that change the latency by more cost something."""
@@ -28,7 +28,7 @@ def energy_doubts(campaign: Campaign, result: Result) -> list[Doubt]:
     row = figures.primary_figures(campaign, result)
     if row is not None and row.gross_j is not None:
         found = [_elsewhere(campaign, row, result), _shared(campaign, row), _not_above_idle(row), *found]
-        found += [_few(row), _idle_drifted(row)]
+        found += [_few(row), _idle_drifted(row), _clock_untested(campaign, row)]
     return [doubt for doubt in found if doubt is not None]
 
 
@@ -61,6 +61,27 @@ def _shared(campaign: Campaign, row: EnergyFigures) -> Doubt | None:
         touches=ENERGY,
         facts={"source": row.source},
     )
+
+
+def _clock_untested(campaign: Campaign, row: EnergyFigures) -> Doubt | None:
+    """Energy by another program's log whose clock nothing confirms."""
+    source = figures.source_named(campaign, row.source)
+    joined = campaign.metered.joined if campaign.metered is not None and source is not None else []
+    numbers = set(source.channels) if source is not None else set()
+    logs = [one for one in joined if not one.tested and numbers & _channels_of(one)]
+    if not logs:
+        return None
+    return Doubt(
+        kind="clock-untested",
+        says=f"the clock of {logs[0].file} is not confirmed: its power doesn't show when the model ran",
+        advice="set both clocks by one time server, or measure with longer windows (--meter-window) and join again",
+        touches=ENERGY,
+        facts={"file": logs[0].file},
+    )
+
+
+def _channels_of(joined: Joined) -> set[int]:
+    return set(range(joined.first_channel, joined.first_channel + joined.channels))
 
 
 def _at_idle(row: EnergyFigures) -> bool:
