@@ -33,7 +33,7 @@ from whichpu.results.schema import (
 from whichpu.targets import bundle, local
 from whichpu.targets.link import Link, WorkerTrouble
 from whichpu.targets.target import ALL, Target, interpreter, parse
-from whichpu.tasks import Task
+from whichpu.tasks import Task, inferences
 from whichpu.tasks import load as load_task
 from whichpu.worker import wire
 
@@ -580,19 +580,13 @@ def _samples(wishes: Wishes, task: Task | None, specs: list[wire.TensorSpec], se
 
 
 def _of_task(task: Task, specs: list[wire.TensorSpec]) -> Samples:
-    """The samples (of a sequence: its steps) that latencies are measured with, each ``[samples, *shape]``."""
-    first = list(islice(prepared(task), 1 if task.carry else inputs.RANDOM_SAMPLES))
-    if not first:
+    """The first samples (of a sequence: its steps): latencies are measured with them, each ``[samples, *shape]``."""
+    samples = list(islice(inferences(task), inputs.RANDOM_SAMPLES))
+    if not samples:
         raise UserError(f"no sample of {task.info.name} can be used")
-    samples = [sample for _, sample in first]
     if len(samples[0]) != len(specs):
         raise UserError(f"the task gives {len(samples[0])} inputs, the model takes {len(specs)}")
-    if task.carry:
-        steps = min(inputs.RANDOM_SAMPLES, max(len(array) for array in samples[0]))
-        columns = [np.stack([array[min(step, len(array) - 1)] for step in range(steps)]) for array in samples[0]]
-    else:
-        columns = [np.stack(column) for column in zip(*samples, strict=True)]
-    return inputs.fitted(columns, specs, task.info.name)
+    return inputs.fitted([np.stack(column) for column in zip(*samples, strict=True)], specs, task.info.name)
 
 
 def _cpus(wishes: Wishes, found: list[Found], machine: wire.Machine) -> list[int]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 Weights = npt.NDArray[np.float64]
+How = Literal["mean", "root-mean", "ratio", "root-ratio"]
 
 
 class Evidence(Protocol):
@@ -26,7 +27,7 @@ class Evidence(Protocol):
 class Mean:
     """Evidence for a metric that is a mean over samples: a share of hits, a mean error."""
 
-    how = "mean"
+    how: How = "mean"
 
     def __init__(self, each: Sequence[float] | npt.NDArray[Any]) -> None:
         self.each = np.asarray(each, dtype=np.float64)
@@ -45,7 +46,7 @@ class Mean:
 class RootMean(Mean):
     """Evidence for the root of a mean of squares, such as RMSE: ``each`` are the squares."""
 
-    how = "root-mean"
+    how: How = "root-mean"
 
     def value(self, weights: Weights | None = None) -> float:
         """The root of the weighted mean."""
@@ -60,7 +61,7 @@ class RootMean(Mean):
 class Ratio:
     """Evidence for a ratio of two sums over samples, such as errors over characters."""
 
-    how = "ratio"
+    how: How = "ratio"
 
     def __init__(self, above: Sequence[float] | npt.NDArray[Any], below: Sequence[float] | npt.NDArray[Any]) -> None:
         self.above = np.asarray(above, dtype=np.float64)
@@ -74,6 +75,17 @@ class Ratio:
     def values(self, weights: Weights) -> npt.NDArray[np.float64]:
         """The ratios of many choices at once, ``[choices]``; ``weights`` is ``[choices, samples]``."""
         return _over(weights @ self.above, weights @ self.below)
+
+
+class RootRatio(Ratio):
+    """Evidence for the root of a ratio of two sums, such as RMSE over samples of unequal length."""
+
+    how: How = "root-ratio"
+
+    def values(self, weights: Weights) -> npt.NDArray[np.float64]:
+        """The roots of the ratios of many choices at once."""
+        roots: npt.NDArray[np.float64] = np.sqrt(super().values(weights))
+        return roots
 
 
 def _over(above: npt.NDArray[np.float64], below: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from whichpu.errors import UserError
-from whichpu.stats.evidence import Evidence, Ratio, Weights
+from whichpu.stats.evidence import Evidence, Ratio, RootRatio
 from whichpu.tasks import description
 from whichpu.tasks.datasets import Part, stems, wav
 from whichpu.tasks.kind import Better, Described, Kind, output_of
@@ -101,21 +101,10 @@ class Answer(msgspec.Struct):
     values: npt.NDArray[np.float32]
 
 
-class RootRatio(Ratio):
-    """Evidence for a root of a ratio of two sums: RMSE over samples of unequal length."""
-
-    how = "root-ratio"
-
-    def values(self, weights: Weights) -> npt.NDArray[np.float64]:
-        """The roots of the ratios of many choices at once."""
-        roots: npt.NDArray[np.float64] = np.sqrt(super().values(weights))
-        return roots
-
-
 class Recurrent(Kind):
     """Sequences of one folder; inputs ``[steps, *shape]`` each, the carried ones zeros."""
 
-    metrics: ClassVar[Mapping[str, Better]] = {"rmse": "lower", "mae": "lower"}
+    metrics: Mapping[str, Better] = {"rmse": "lower", "mae": "lower"}
     stands_for = SOURCES
 
     def __init__(self, described: Description, path: Path) -> None:
