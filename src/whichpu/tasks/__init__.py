@@ -9,7 +9,7 @@ from pathlib import Path
 from whichpu.errors import UserError
 from whichpu.tasks.task import Array, BadSample, Samples, Task
 
-__all__ = ["BadSample", "Samples", "Task", "load", "prepared", "whole"]
+__all__ = ["BadSample", "Samples", "Task", "inferences", "load", "prepared", "whole"]
 
 
 KINDS = {
@@ -45,6 +45,19 @@ def prepared(task: Task) -> Iterator[tuple[int, Samples]]:
             yield index, task.prepare(index)
         except BadSample:
             continue
+
+
+def inferences(task: Task) -> Iterator[Samples]:
+    """The inputs of each inference, in order: of each sample that can be used, or of each step of the first sequence.
+
+    Inputs that carry a state are zeros at every step: only running the network tells the later ones.
+    """
+    for _, sample in prepared(task):
+        if not task.carry:
+            yield sample
+        else:
+            yield from ([array[step] for array in sample] for step in range(len(sample[0])))
+            return
 
 
 def whole(task: Task, outputs: Sequence[Iterable[Array]]) -> float:
