@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,10 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from whichpu.errors import UserError
-from whichpu.results.schema import TaskInfo
-from whichpu.tasks import datasets, description, drawing
+from whichpu.stats.evidence import Evidence, Mean, RootMean
+from whichpu.tasks import description, drawing
 from whichpu.tasks.datasets import Part, csv_windows
-from whichpu.tasks.task import BadSample, Evidence, Mean, RootMean, Samples, Shown
+from whichpu.tasks.kind import Better, Described, Kind
+from whichpu.tasks.task import BadSample, Samples, Shown
 
 SAME = 1e-3
 """Two forecasts are the same to an application when they differ by no more than this share."""
@@ -61,51 +62,32 @@ class Reference(msgspec.Struct, forbid_unknown_fields=True):
     outputs: dict[str, str]
 
 
-class Description(msgspec.Struct, forbid_unknown_fields=True):
+class Description(Described, forbid_unknown_fields=True, kw_only=True):
     """The TOML file of a forecasting task."""
 
     kind: Literal["forecasting"]
     unit: str
-    data: dict[str, Any]
     preprocess: Preprocess
-    metric: Literal["rmse", "mae"] = "rmse"
-    calibration: dict[str, Any] | None = None
+    metric: str = "rmse"
     reference: Reference | None = None
 
 
-class Forecasting:
+class Forecasting(Kind):
     """Windows of a series; the network's input is ``[1, window, columns]``, float32, scaled. An answer is a number."""
 
-    carry: Mapping[int, int] = {}
+    metrics: Mapping[str, Better] = {"rmse": "lower", "mae": "lower"}
+    stands_for = csv_windows.SOURCES
 
     def __init__(self, described: Description, path: Path, model: str) -> None:
-        self.path, self.scaling, self.unit = path, described.preprocess, described.unit
-        self.part, self.calibrating = datasets.divided(path, described.data, described.calibration, csv_windows.Windows)
-        self.reference, self.reference_by = _reference(described.reference, path, model, len(self.part))
-        others = [metric for metric in ("rmse", "mae") if metric != described.metric]
-        told = _protocol(described, datasets.sha256(self.part))
-        self.info = TaskInfo(
-            name=path.resolve().parent.name,
-            kind=described.kind,
-            metric=described.metric,
-            unit=described.unit,
-            samples=len(self.part),
-            protocol=told,
-            protocol_sha256=description.sha256(told),
-            better="lower",
-            others=others,
-        )
-        naive = self._naive()
-        self.info = msgspec.structs.replace(self.info, naive=naive, naive_says="same as yesterday")
+        self.scaling, stored = described.preprocess, described.reference
+        described.reference = None  # what a network once gave is no part of the protocol
+        super().__init__(described, path, csv_windows.Windows)
+        self.reference, self.reference_by = _reference(stored, path, model, len(self.part))
+        self.info = msgspec.structs.replace(self.info, naive=self._naive(), naive_says="same as yesterday")
 
-    def name(self, index: int) -> str:
-        """The day that is forecast."""
-        return self.part.name(index)
-
-    def prepare(self, index: int) -> Samples:
+    def prepared(self, part: Part, index: int) -> Samples:
         """One window, scaled as the network takes it: ``[1, window, columns]``."""
-        self.part.truth(index)  # a day without a value is left out
-        return self._prepared(self.part, index)
+        return [self.scaling.applied(part.raw(index)).astype(np.float32)[np.newaxis]]
 
     def finish(self, index: int, outputs: Samples) -> float:
         """The forecast in the series' unit."""
@@ -128,17 +110,10 @@ class Forecasting:
         truth = self.part.truth(index)
         return Shown(
             sample=self.name(index),
-            truth=f"{truth:.6g} {self.unit}",
-            answers={who: f"{answer:.6g} {self.unit}" for who, answer in answers.items()},
+            truth=f"{truth:.6g} {self.info.unit}",
+            answers={who: f"{answer:.6g} {self.info.unit}" for who, answer in answers.items()},
             picture=drawing.series(self.part.raw(index)[:, 0], {"truth": truth, **answers}),
         )
-
-    def calibration(self, count: int, seed: int) -> Iterator[Samples]:
-        """Windows of other days, in a random order."""
-        return datasets.drawn(self.calibrating, self._prepared, count, seed, self.path)
-
-    def _prepared(self, part: Part, index: int) -> Samples:
-        return [self.scaling.applied(part.raw(index)).astype(np.float32)[np.newaxis]]
 
     def _last(self, index: int) -> float:
         return float(self.part.raw(index)[-1, 0])
@@ -173,12 +148,3 @@ def _reference(reference: Reference | None, path: Path, model: str, samples: int
     if len(outputs) != samples:
         raise UserError(f"{stored} holds {len(outputs)} forecasts; the task has {samples} days")
     return [outputs], reference.by
-
-
-def _protocol(described: Description, data_sha256: str) -> dict[str, str]:
-    """All that makes the score what it is; the file's name is none of it, its values are."""
-    data = {name: value for name, value in described.data.items() if name not in csv_windows.SOURCES}
-    fields: dict[str, Any] = {"kind": described.kind, "metric": described.metric, "unit": described.unit}
-    if described.calibration is not None and "fraction" in described.calibration:
-        fields["calibration"] = described.calibration
-    return description.protocol({**fields, "data": {**data, "sha256": data_sha256}, "preprocess": described.preprocess})
