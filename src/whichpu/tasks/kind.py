@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
@@ -35,7 +35,7 @@ class Kind:
     the data's hash stands for: folders may be moved.
     """
 
-    metrics: ClassVar[Mapping[str, Better]]
+    metrics: Mapping[str, Better]
     stands_for: Sequence[str] = ()
     carry: Mapping[int, int] = {}
     reference: Samples | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 import numpy as np
@@ -68,7 +68,7 @@ class Answer(msgspec.Struct):
 class Points(Kind):
     """Clouds of one folder; one input ``[1, points, 3]`` (or ``[1, 3, points]``), float32."""
 
-    metrics: ClassVar[Mapping[str, Better]] = {"chamfer": "lower", "chamfer-l1": "lower"}
+    metrics: Mapping[str, Better] = {"chamfer": "lower", "chamfer-l1": "lower"}
     stands_for = files.SOURCES
 
     def __init__(self, described: Description, path: Path) -> None:

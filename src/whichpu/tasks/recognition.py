@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
@@ -49,7 +49,7 @@ class Description(Described, forbid_unknown_fields=True, kw_only=True):
 class Recognition(Kind):
     """Pictures and their texts. An answer is a text."""
 
-    metrics: ClassVar[Mapping[str, Better]] = {"exact": "higher", "cer": "lower"}
+    metrics: Mapping[str, Better] = {"exact": "higher", "cer": "lower"}
     stands_for = texts.SOURCES
 
     def __init__(self, described: Description, path: Path) -> None:

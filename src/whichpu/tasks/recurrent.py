@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
@@ -104,7 +104,7 @@ class Answer(msgspec.Struct):
 class Recurrent(Kind):
     """Sequences of one folder; inputs ``[steps, *shape]`` each, the carried ones zeros."""
 
-    metrics: ClassVar[Mapping[str, Better]] = {"rmse": "lower", "mae": "lower"}
+    metrics: Mapping[str, Better] = {"rmse": "lower", "mae": "lower"}
     stands_for = SOURCES
 
     def __init__(self, described: Description, path: Path) -> None:

@@ -6,7 +6,7 @@ import colorsys
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 import numpy as np
@@ -106,7 +106,7 @@ class MeanIoU:
 class Segmentation(Kind):
     """Photographs and masks."""
 
-    metrics: ClassVar[Mapping[str, Better]] = {"miou": "higher", "pixel-accuracy": "higher"}
+    metrics: Mapping[str, Better] = {"miou": "higher", "pixel-accuracy": "higher"}
     stands_for = masks.SOURCES
 
     def __init__(self, described: Description, path: Path) -> None:
