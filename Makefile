@@ -1,7 +1,7 @@
-# make demo | test | lint | clean. Creates what it needs in .venv*; touches nothing outside this folder but WhichPU's cache.
+# make demo | plates | test | lint | clean. Creates what it needs in .venv*; else touches only build, demo and WhichPU's cache.
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: demo test lint clean
+.PHONY: demo plates test lint clean
 .NOTPARALLEL:  # nothing may run beside a measurement, an installation least of all
 
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
@@ -18,6 +18,11 @@ demo: .venv/demo.stamp .venv-opencv5/stamp
 	$(WHICHPU) run examples/apple_stock/lstm.onnx $(DEMO_OPTIONS) -o demo/lstm.json
 	$(WHICHPU) report demo/gru.json demo/lstm.json -o demo/report.html
 	@echo "Open demo/report.html; whichpu lives in .venv/bin."
+
+# Accuracy and speed of the licence-plate networks on PyTorch, ONNX Runtime, OpenVINO and OpenCV: some ten minutes.
+plates: .venv/test.stamp
+	mkdir -p build
+	.venv/bin/python examples/licence_plates/tables.py --out build/plates.md
 
 test: .venv/test.stamp .venv-opencv5/stamp .venv-py38/stamp
 	.venv/bin/python -m pytest $(PYTEST_OPTIONS)
