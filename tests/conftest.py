@@ -92,6 +92,30 @@ def told(capsys: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
     return run
 
 
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The sample data and models: WHICHPU_TEST_DATA, else ``shared/data`` beside the repository; skips without them."""
+    beside = Path(__file__).parent.parent.parent / "shared" / "data"
+    folder = Path(os.environ.get("WHICHPU_TEST_DATA", beside))
+    if not (folder / "models.json").is_file():
+        pytest.skip("the sample data aren't here: name their folder in WHICHPU_TEST_DATA")
+    return folder
+
+
+@pytest.fixture
+def task_file(shared_data: Path, tmp_path: Path) -> Callable[[str], Path]:
+    """A task of ``tests/data/tasks`` by its name, in a folder where the sample data are."""
+
+    def made(name: str) -> Path:
+        for folder in shared_data.iterdir():
+            link = tmp_path / folder.name
+            if folder.is_dir() and not link.exists():
+                link.symlink_to(folder)
+        return Path(shutil.copy(Path(__file__).parent / "data" / "tasks" / f"{name}.toml", tmp_path))
+
+    return made
+
+
 # ---------------------------------------------------------------- models
 
 
