@@ -8,7 +8,7 @@ import pytest
 from onnx import TensorProto, helper
 
 import whichpu
-from whichpu.campaign.check import difference, outputs_of, refuse_nan
+from whichpu.campaign.outputs import difference, outputs_of, refuse_nan
 from whichpu.errors import UserError
 from whichpu.targets.link import WorkerTrouble
 

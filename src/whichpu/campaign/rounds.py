@@ -285,7 +285,7 @@ def _look_inside(seat: Seat, inputs: Path, check: Check, watch: Watch, settings:
     """After all blocks: the outputs of all samples, then the parts of a latency, for a profiler may end its worker."""
     if seat.link is not None and not seat.contender.result.yardstick:
         watch.step(seat.reading.round, seat.name, "outputs are checked", 1.0)
-        _check_outputs(seat, inputs, check)
+        _check_outputs(seat, inputs, check, watch)
     if seat.link is not None:
         watch.step(seat.reading.round, seat.name, "tells its parts", 1.0)
         began = time.monotonic()
@@ -294,13 +294,16 @@ def _look_inside(seat: Seat, inputs: Path, check: Check, watch: Watch, settings:
     seat.leave()
 
 
-def _check_outputs(seat: Seat, inputs: Path, check: Check) -> None:
-    with seat.attempt() as link:
+def _check_outputs(seat: Seat, inputs: Path, check: Check, watch: Watch) -> None:
+    """A whole dataset may take longer than all blocks: its time is not on the contender's account."""
+
+    def tell(done: int, of: int) -> None:
+        watch.step(seat.reading.round, seat.name, f"is scored: {done:,} of {of:,} samples", 1.0)
+
+    with seat.attempt(counts=check.plan.task is None) as link:
         assert link is not None
         link.thaw()
-        outputs = inputs.with_name(f"all-{id(seat)}.npz")
-        link.ask(wire.Infer(str(inputs), str(outputs)), wire.Inferred, check.timeout_s(seat.latencies))
-        check.all(outputs, seat.contender.result)
+        check.outputs(link, inputs, seat.contender.result, seat.latencies, tell)
 
 
 def _sittings(contenders: Sequence[Contender], allowed: int | None) -> list[list[Contender]]:

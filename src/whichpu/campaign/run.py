@@ -29,20 +29,20 @@ def run(plan: Plan, path: Path | None, watch: Watch) -> Campaign:
     if path is not None:
         store.save(campaign, path)  # a place that can't be written is known before an hour of measuring
     watch.phase("computing the reference's outputs")
-    check = Check(plan)
-    if plan.task is not None and campaign.application is None:
-        outputs = check.reference or []
-        by_sample = {index: list(sample) for index, sample in enumerate(zip(*outputs, strict=True))}
-        campaign.application = application.timed(plan.task, by_sample)
-    with Lookout(campaign, plan.root) as lookout, Meters(campaign, plan.root) as meters:
-        while active := _active(plan):
-            number = 1 + max((reading.round for result in campaign.results for reading in result.readings), default=-1)
-            for seat in run_round(plan, active, number, check, watch, lookout, meters):
-                _enter(seat, plan)
-            if path is not None:
-                store.save(campaign, path)
-            watch.round_done(campaign, len(_active(plan)))
-        run_sustained(plan, check, watch, lookout, meters, lambda: None if path is None else store.save(campaign, path))
+    with Check(plan, watch) as check:
+        if plan.task is not None and campaign.application is None:
+            campaign.application = application.timed(plan.task, check.outputs_by_sample(application.MOST))
+        with Lookout(campaign, plan.root) as lookout, Meters(campaign, plan.root) as meters:
+            while active := _active(plan):
+                known = [reading.round for result in campaign.results for reading in result.readings]
+                for seat in run_round(plan, active, 1 + max(known, default=-1), check, watch, lookout, meters):
+                    _enter(seat, plan)
+                if path is not None:
+                    store.save(campaign, path)
+                watch.round_done(campaign, len(_active(plan)))
+            run_sustained(
+                plan, check, watch, lookout, meters, lambda: None if path is None else store.save(campaign, path)
+            )
     campaign.finished = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     if path is not None:
         store.save(campaign, path)

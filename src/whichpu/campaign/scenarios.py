@@ -18,7 +18,7 @@ import numpy as np
 
 from whichpu import __version__
 from whichpu.campaign import plan as planning
-from whichpu.campaign.check import outputs_of, refuse_nan
+from whichpu.campaign.outputs import outputs_of, refuse_nan
 from whichpu.campaign.plan import YARDSTICK, Contender, Plan, Wishes
 from whichpu.campaign.search import Spent, highest_rate
 from whichpu.campaign.watch import Watch
