@@ -20,7 +20,7 @@ def pictures(seed, count=12, ties=True):
     truths, found = [], []
     for _ in range(count):
         objects, boxes = (0 if random.random() < 0.15 else int(random.integers(0, top)) for top in (6, 12))
-        corners = np.sort(random.uniform(0, 100, (objects, 2, 2)), axis=1).reshape(-1, 4) + (0, 0, 2, 2)
+        corners = np.sort(random.uniform(0, 100, (objects, 2, 2)), axis=1).reshape(-1, 4) + np.array([0, 0, 2, 2])
         truths.append(
             Objects(
                 corners,
@@ -50,10 +50,13 @@ def by_pycocotools(truths, found):
     for picture, (objects, answer) in enumerate(zip(truths, found, strict=True)):
         for corners, number, crowd, difficult in zip(*objects, strict=True):
             box = [*corners[:2].tolist(), *(corners[2:] - corners[:2]).tolist()]
-            annotations.append({"id": len(annotations) + 1, "image_id": picture, "category_id": int(number), "bbox": box,
-                                "area": box[2] * box[3], "iscrowd": int(crowd), "difficult": bool(difficult)})  # fmt: skip
+            whose = {"id": len(annotations) + 1, "image_id": picture, "category_id": int(number)}
+            kind = {"iscrowd": int(crowd), "difficult": bool(difficult)}
+            annotations.append({**whose, **kind, "bbox": box, "area": box[2] * box[3]})
         for box, score, number in zip(*answer, strict=True):
-            results.append({"image_id": picture, "category_id": int(number), "bbox": box.tolist(), "score": float(score)})
+            results.append(
+                {"image_id": picture, "category_id": int(number), "bbox": box.tolist(), "score": float(score)}
+            )
     truth = COCO()
     with contextlib.redirect_stdout(io.StringIO()):
         truth.dataset = {"info": {}, "images": [{"id": picture} for picture in range(len(truths))],
@@ -98,7 +101,9 @@ def test_a_picture_that_counts_three_times_is_that_picture_three_times(seed):
 def test_by_hand():
     # Ranked: hit, miss, hit; two objects. Precision 1 up to recall 0.5 (51 recalls), then 2/3 (50 recalls).
     hits = np.array([[True, False, True]])
-    ranked = Ranked(np.array([0.9, 0.8, 0.7]), np.arange(3), np.zeros(3, int), hits, ~hits & False, np.array([[1, 0, 1]]))
+    ranked = Ranked(
+        np.array([0.9, 0.8, 0.7]), np.arange(3), np.zeros(3, int), hits, ~hits & False, np.array([[1, 0, 1]])
+    )
     evidence = AveragePrecision(ranked, [0])
     assert evidence.value() == pytest.approx((51 + 50 * 2 / 3) / 101)
     assert evidence.value(np.array([1.0, 0.0, 1.0])) == pytest.approx(1)  # without the picture of the miss

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from whichpu.errors import UserError
 from whichpu.tasks.decode.boxes import (
     Array,
     Boxes,
@@ -38,8 +39,6 @@ def decode(outputs: Sequence[Array], how: Decode, classes: int, size: Size, prio
     if found is None:
         raise misfit(how, wanted, outputs)
     written, scores = found
-    if len(written) != len(scores):
-        raise misfit(how, wanted, outputs)
     shares = activated(scores, how.activation or activation)
     if shares.shape[1] == classes + 1:
         shares = shares[:, 1:] if (how.background or background) == "first" else shares[:, :-1]
@@ -56,19 +55,30 @@ def decode(outputs: Sequence[Array], how: Decode, classes: int, size: Size, prio
 
 
 def _roles(outputs: Sequence[Array], how: Decode, classes: int) -> tuple[Array, Array] | None:
-    if how.outputs is not None:
-        chosen = [how.outputs.get(role, -1) for role in ("boxes", "scores")]
-        if not all(0 <= index < len(outputs) for index in chosen):
-            return None
-        arrays = [_table(outputs[index]) for index in chosen]
-    else:
-        arrays = [_table(output) for output in outputs]
-        if len(arrays) == 2 and 4 in arrays[1].shape and 4 not in arrays[0].shape:
-            arrays.reverse()
-    if len(arrays) != 2 or any(array.ndim != 2 for array in arrays):
+    """Boxes ``[n, 4]`` and scores ``[n, ...]``; ``None`` where the outputs are not that."""
+    roles = how.outputs or {"boxes": 0, "scores": 1}
+    if set(roles) != {"boxes", "scores"} or not all(0 <= index < len(outputs) for index in roles.values()):
         return None
-    boxes, scores = with_last(arrays[0], [4]), with_last(arrays[1], [classes, classes + 1])
-    return None if boxes is None or scores is None else (boxes, scores)
+    arrays = [_table(outputs[roles[role]]) for role in ("boxes", "scores")]
+    found = _fitting(arrays[0], arrays[1], classes)
+    if how.outputs is not None:
+        return found
+    if len(outputs) != 2:
+        return None
+    other = _fitting(arrays[1], arrays[0], classes)
+    if found is not None and other is not None:
+        raise UserError(
+            f"with {classes} classes, shapes don't tell which output is boxes and which is scores",
+            "say it in [decode]: outputs = {boxes = 0, scores = 1}",
+        )
+    return found or other
+
+
+def _fitting(boxes: Array, scores: Array, classes: int) -> tuple[Array, Array] | None:
+    if boxes.ndim != 2 or scores.ndim != 2:
+        return None
+    written, shares = with_last(boxes, [4]), with_last(scores, [classes, classes + 1])
+    return None if written is None or shares is None or len(written) != len(shares) else (written, shares)
 
 
 def _table(output: Array) -> Array:
