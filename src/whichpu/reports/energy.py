@@ -242,12 +242,7 @@ def _against(row: Row, baseline: str) -> str:
     ratio = row.against
     if ratio is None:
         return "baseline" if row.name == baseline else units.UNKNOWN
-    if ratio.ratio is None:
-        return units.UNKNOWN
-    if ratio.verdict in ("better", "worse"):
-        return f"{units.digits(ratio.ratio)} x"
-    word = VERDICTS[ratio.verdict] if ratio.low is not None else "not judged: one round"
-    return f"{units.digits(ratio.ratio)} x ({word})"
+    return units.ratio(ratio)
 
 
 def net_spread(told: EnergyFigures, unit: units.Unit) -> str:

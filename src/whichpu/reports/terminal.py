@@ -265,11 +265,4 @@ def _notes(rows: list[Figures], campaign: Campaign) -> list[str]:
 
 
 def _against(row: Comparison | None) -> str:
-    if row is None:
-        return "fastest"
-    if row.ratio is None:
-        return units.UNKNOWN
-    if row.verdict in ("faster", "slower"):
-        return f"{units.digits(row.ratio)} x"
-    word = VERDICTS[row.verdict] if row.low is not None else "not judged: one round"
-    return f"{units.digits(row.ratio)} x ({word})"
+    return "fastest" if row is None else units.ratio(row)

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from whichpu.reports.words import VERDICTS
+from whichpu.results.comparison import Comparison
+
 UNKNOWN = "–"
 
 
@@ -114,6 +117,16 @@ def spread(value: float | None, low: float | None, high: float | None) -> str:
         return UNKNOWN
     width = (high / low) ** 0.5 - 1
     return f"±{digits(100 * width, 2)} %" if width <= 1 else "over ±100 %"
+
+
+def ratio(row: Comparison) -> str:
+    """How many times the baseline's, and the verdict unless the number says it."""
+    if row.ratio is None:
+        return UNKNOWN
+    if row.verdict in ("faster", "slower", "better", "worse"):
+        return f"{digits(row.ratio)} x"
+    word = VERDICTS[row.verdict] if row.low is not None else "not judged: one round"
+    return f"{digits(row.ratio)} x ({word})"
 
 
 def cores(value: float | None) -> str:

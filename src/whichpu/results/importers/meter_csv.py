@@ -194,21 +194,19 @@ def _spaced(found: Table, options: Options) -> list[int]:
 
 
 def _dated(found: Table, cells: Sequence[str], options: Options) -> list[int]:
-    at_ns = []
-    for number, cell in zip(found.numbers, cells, strict=True):
-        when = times.utc_ns(cell, options.zone)
-        if when is None:
-            raise UserError(f"line {number}: {cell!r} is not read as a time", "write 2026-11-20T18:00:00.250+09:00")
-        at_ns.append(when)
-    return at_ns
+    return _each(found, cells, lambda cell: times.utc_ns(cell, options.zone), "2026-11-20T18:00:00.250+09:00")
 
 
 def _elapsed(found: Table, cells: Sequence[str]) -> list[int]:
+    return _each(found, cells, times.elapsed_ns, "00:00:01.250")
+
+
+def _each(found: Table, cells: Sequence[str], read: Callable[[str], int | None], example: str) -> list[int]:
     at_ns = []
     for number, cell in zip(found.numbers, cells, strict=True):
-        when = times.elapsed_ns(cell)
+        when = read(cell)
         if when is None:
-            raise UserError(f"line {number}: {cell!r} is not read as a time", "write 00:00:01.250")
+            raise UserError(f"line {number}: {cell!r} is not read as a time", f"write {example}")
         at_ns.append(when)
     return at_ns
 
