@@ -39,7 +39,7 @@ class Description(Described, forbid_unknown_fields=True, kw_only=True):
     unit: Literal["share"] = "share"
     preprocess: Any = None
     decode: Decode = msgspec.field(default_factory=Decode)
-    classes: int | str | list[str] | None = None
+    classes: Annotated[int, msgspec.Meta(ge=1)] | str | list[str] | None = None
 
 
 class Classification(examples.Examples):
@@ -109,9 +109,9 @@ class Classification(examples.Examples):
         )
 
     def _number(self, label: str, sample: str) -> int:
-        if self.names is not None and label in self.names:
-            return self.names[label]
         number = int(label) if _is_number(label) else -1
+        if self.names is not None:
+            number = self.names.get(label, number)
         if number < 0 or (self.known is not None and number >= self.known):
             known = "a number from 0 (the task's file names no classes)" if self.known is None else "a known class"
             raise BadSample(f"{sample}: its label {label!r} is not {known}")
@@ -125,7 +125,7 @@ class Classification(examples.Examples):
     def _protocol(self, described: Described) -> dict[str, str]:
         """Folders named by numbers are those classes; others are numbered from 0 in the order of their names."""
         whole = self.part.whole
-        if self.known is None and isinstance(whole, folder.Folders) and not all(map(_is_number, whole.classes)):
+        if self.names is None and isinstance(whole, folder.Folders) and not all(map(_is_number, whole.classes)):
             self.names = {name: number for number, name in enumerate(whole.classes)}
         told = super()._protocol(described)
         classes = _told(self.names, self.known)

@@ -14,6 +14,9 @@ import numpy as np
 from whichpu.errors import UserError
 from whichpu.tasks.task import BadSample, Samples
 
+AT_ONCE = 1024
+"""Samples that are hashed side by side: a pool keeps all that it was given."""
+
 Raw = TypeVar("Raw", covariant=True)
 Truth = TypeVar("Truth", covariant=True)
 
@@ -140,8 +143,9 @@ def sha256(dataset: Dataset[Any, Any]) -> str:
     """The hash of all samples in their order, by their content, not by their names."""
     whole = hashlib.sha256()
     with ThreadPoolExecutor() as pool:
-        for digest in pool.map(dataset.digest, range(len(dataset))):
-            whole.update(digest)
+        for first in range(0, len(dataset), AT_ONCE):
+            for digest in pool.map(dataset.digest, range(first, min(first + AT_ONCE, len(dataset)))):
+                whole.update(digest)
     return whole.hexdigest()
 
 
