@@ -117,10 +117,12 @@ def _module(source: bytes, file: Path) -> ModuleType:
     module.__file__ = str(file)
     sys.modules[module.__name__] = module  # where dataclasses look for their annotations
     sys.path.insert(0, str(file.parent.resolve()))
+    writes, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     try:
         exec(compile(source, str(file), "exec"), module.__dict__)
     finally:
         sys.path.remove(str(file.parent.resolve()))
+        sys.dont_write_bytecode = writes
     return module
 
 
@@ -132,6 +134,8 @@ def _told(file: Path, call: Callable[[], Any]) -> Any:
         raise
     except Exception as problem:
         where = [frame.lineno for frame in traceback.extract_tb(problem.__traceback__) if frame.filename == str(file)]
-        line = problem.lineno if isinstance(problem, SyntaxError) else where[-1] if where else None
+        line, says = where[-1] if where else None, str(problem)
+        if isinstance(problem, SyntaxError) and problem.filename == str(file):
+            line, says = problem.lineno, problem.msg
         place = f"{file}, line {line}" if line else str(file)
-        raise UserError(f"{place}: {type(problem).__name__}: {problem}", "mend the task's Python file") from problem
+        raise UserError(f"{place}: {type(problem).__name__}: {says}", "mend the task's Python file") from problem
