@@ -367,7 +367,7 @@ def test_a_score_of_another_protocol_is_not_compared() -> None:
     assert [it.metric for it in across(new, old)] == ["latency_median", "rmse"]
     assert new.task is not None
     new.task = msgspec.structs.replace(new.task, protocol_sha256="0" * 64)
-    assert across(new, old)[1].reason.startswith("other task protocol")
+    assert across(new, old)[1].reason.startswith("other protocol")
 
 
 # ---------------------------------------------------------------- pages

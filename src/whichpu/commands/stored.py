@@ -34,13 +34,13 @@ def compare(
 ) -> None:
     """Compare contenders: ratios with intervals and verdicts; a tie is an answer."""
     from whichpu.reports import terminal
-    from whichpu.results import comparison, store
+    from whichpu.results import comparison, scores, store
     from whichpu.results.energy import ratios
 
     campaigns = [(str(path), store.load(path)) for path in results]
-    kinds = (comparison.compare, ratios.compare_energy, ratios.compare_memory)
+    kinds = (comparison.compare, ratios.compare_energy, ratios.compare_memory, scores.compare_accuracy)
     found = [(path, row) for kind in kinds for path, campaign in campaigns for row in kind(campaign, baseline)]
-    between = comparison.across(campaigns) + ratios.across_energy(campaigns)
+    between = comparison.across(campaigns) + ratios.across_energy(campaigns) + scores.across_accuracy(campaigns)
     rows = [row for _, row in found] + between
     if as_json:
         print_json({"comparisons": rows})

@@ -72,8 +72,7 @@ def _comparisons(title: str, rows: Sequence[Comparison], screen: Console) -> Non
     names = Column("contender", [row.contender for row in rows], folds=True, least_of_names=NAME_LEAST)
     columns = [
         Column("baseline", [row.baseline for row in rows], folds=True),
-        Column("ratio", [units.digits(row.ratio) for row in rows]),
-        Column("95 % interval", [_interval(row) for row in rows]),
+        *_evidence(rows),
         Column("verdict", [VERDICTS[row.verdict] for row in rows], folds=True),
     ]
     because = Column("because", [_one_line(row.reason) for row in rows])
@@ -83,6 +82,23 @@ def _comparisons(title: str, rows: Sequence[Comparison], screen: Console) -> Non
     print_tables(screen, names, {title: columns})
     for name, reason in zip(names.cells, because.cells, strict=True):
         print_item(screen, f"{name}: {reason}", indent=2)
+
+
+def _evidence(rows: Sequence[Comparison]) -> list[Column]:
+    """A ratio with its interval; of scores both values, and the difference with its interval."""
+    if all(row.value is None and row.baseline_value is None for row in rows):
+        ratios = [units.digits(row.ratio) for row in rows]
+        return [Column("ratio", ratios), Column("95 % interval", [_interval(row) for row in rows])]
+    ends = [
+        units.UNKNOWN if row.delta_low is None else f"{units.signed(row.delta_low)} to {units.signed(row.delta_high)}"
+        for row in rows
+    ]
+    return [
+        Column("the baseline's", [units.digits(row.baseline_value, 5) for row in rows]),
+        Column("its own", [units.digits(row.value, 5) for row in rows]),
+        Column("delta", [units.signed(row.delta) for row in rows]),
+        Column("95 % interval", ends),
+    ]
 
 
 def devices(targets: Sequence[dict[str, object]], screen: Console) -> None:

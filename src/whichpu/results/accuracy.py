@@ -86,6 +86,7 @@ class Held(NamedTuple):
     delta: Delta | None
     refused: str = ""
     no_interval: str = ""
+    samples: int = 0
 
 
 def held(ours: Accuracy, theirs: Accuracy, metric: str) -> Held:
@@ -94,20 +95,20 @@ def held(ours: Accuracy, theirs: Accuracy, metric: str) -> Held:
         return Held(None, "the answers were not scored")
     if (ours.samples, ours.answered_sha256) != (theirs.samples, theirs.answered_sha256):
         return Held(None, f"other samples ({theirs.samples} answered, then {ours.samples})")
-    value = ours.values[metric] - theirs.values[metric]
+    value, count = ours.values[metric] - theirs.values[metric], ours.samples
     mine, others = ours.by_sample, theirs.by_sample
     if mine is None or others is None or mine.how != others.how:
-        return Held(Delta(value), no_interval="no interval: the file keeps no evidence by sample")
+        return Held(Delta(value), no_interval="no interval: the file keeps no evidence by sample", samples=count)
     one, other = evidence_of(mine), evidence_of(others)
     if one is not None and other is not None:
         changed = _changed(mine, others)
         found = bootstrap.paired({metric: one}, {metric: other}, ours.samples, ours.seed, changed)
-        return Held(found.deltas.get(metric, Delta(value)))
+        return Held(found.deltas.get(metric, Delta(value)), samples=count)
     if ours.seed != theirs.seed:
-        return Held(Delta(value), no_interval="no interval: the bootstraps drew other samples")
+        return Held(Delta(value), no_interval="no interval: the bootstraps drew other samples", samples=count)
     drawn = [unpack_floats(each.columns[0]) for each in (mine, others)]
-    count = min(each.size for each in drawn)
-    return Held(bootstrap.judged(value, drawn[0][:count] - drawn[1][:count], 0.0, ours.seed))
+    draws = min(each.size for each in drawn)
+    return Held(bootstrap.judged(value, drawn[0][:draws] - drawn[1][:draws], 0.0, ours.seed), samples=count)
 
 
 def _changed(mine: BySample, others: BySample) -> list[int]:

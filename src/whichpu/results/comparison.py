@@ -18,7 +18,10 @@ METRIC = "latency_median"
 
 
 class Comparison(msgspec.Struct, kw_only=True):
-    """``ratio`` is the contender's median latency over the baseline's, ``low`` to ``high`` its 95 % interval."""
+    """``ratio`` is the contender's figure over the baseline's (median latency, energy, memory), ``low`` to ``high`` its
+    95 % interval. A score has no ratio: ``delta`` is the contender's ``value`` less the ``baseline_value``, in the
+    task's unit, ``delta_low`` to ``delta_high`` its 95 % interval.
+    """
 
     model: str
     metric: str
@@ -29,6 +32,11 @@ class Comparison(msgspec.Struct, kw_only=True):
     high: float | None = None
     verdict: str = "not-comparable"
     reason: str
+    baseline_value: float | None = None
+    value: float | None = None
+    delta: float | None = None
+    delta_low: float | None = None
+    delta_high: float | None = None
 
 
 def compare(campaign: Campaign, baseline: str | None = None) -> list[Comparison]:
@@ -119,7 +127,8 @@ def fastest(results: list[Result]) -> Result:
 
 
 def agreeing(campaign: Campaign) -> list[Result]:
-    """Ranked contenders whose outputs agree with the reference's, as far as fp32 arithmetic explains."""
+    """Ranked contenders whose outputs agree with the reference's as far as fp32 arithmetic explains, and variants
+    whose answers are not shown to be worse."""
     return [result for result in measured_results(campaign) if not differs(result)]
 
 

@@ -21,7 +21,7 @@ TIES_ITSELF = "ties itself to CPUs"
 
 def doubts_of(result: Result, campaign: Campaign, median: Estimate | None) -> list[Doubt]:
     """All doubts about one contender's figures, the gravest first."""
-    found = [_outputs(result, campaign)]
+    found = [_outputs(result, campaign), _answers(result, campaign)]
     if median is not None:
         found += [_trouble(result), _unequal_threads(result, campaign), _pins_itself(result, campaign)]
         found += [_unequal_loop(result, campaign), _took_turns(result), _too_many_threads(result, campaign)]
@@ -34,8 +34,13 @@ def doubts_of(result: Result, campaign: Campaign, median: Estimate | None) -> li
 
 
 def differs(result: Result) -> bool:
-    """Do the outputs differ from the reference's by more than fp32 arithmetic explains?"""
+    """Do the outputs differ from the reference's by more than was to be expected?
+
+    Of the model as it is: by more than fp32 arithmetic explains. A variant's outputs always do: its answers count.
+    """
     difference = result.difference
+    if result.variant is not None and result.accuracy is not None and result.accuracy.verdict is not None:
+        return result.accuracy.verdict == "worse"
     return difference is not None and (difference.other_shapes > 0 or (difference.relative or 0.0) > DIFFERS)
 
 
@@ -57,6 +62,22 @@ def _outputs(result: Result, campaign: Campaign) -> Doubt | None:
         says=f"output {difference.output or 0} differs from the reference by up to"
         f" {100 * (difference.relative or 0):.2g} % of its largest value",
         advice=advice,
+    )
+
+
+def _answers(result: Result, campaign: Campaign) -> Doubt | None:
+    """Answers that are shown to be worse than the reference's, over the user's own data."""
+    accuracy, task = result.accuracy, campaign.task
+    if accuracy is None or task is None or accuracy.verdict != "worse":
+        return None
+    delta, low, high = accuracy.deltas[task.metric]
+    return Doubt(
+        kind="less-accurate",
+        says=f"its {task.metric} is {accuracy.values[task.metric]:.4g}, {delta:+.3g} from the reference's"
+        f" (95 % interval {low:+.2g} to {high:+.2g})",
+        advice="look at the samples that changed; another precision, calibration or runtime may keep them",
+        touches="outputs",
+        facts={"delta": delta, "samples": accuracy.samples},
     )
 
 

@@ -7,19 +7,19 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from whichpu.errors import UserError
+from whichpu.results.accuracy import ALPHA, Held, held, protocol_refusal, smaller_is_better
 from whichpu.results.comparison import METRIC
 from whichpu.results.known import pairs
 from whichpu.results.latencies import median, ratio, round_logs
 from whichpu.results.limits import Config, Limits
 from whichpu.results.schema import Campaign, Result
+from whichpu.results.scores import NOT_JUDGED
 from whichpu.results.summary import figures
 from whichpu.stats import verdicts
 from whichpu.stats.days import CAMPAIGNS_LEAST, across_days
 from whichpu.stats.intervals import Estimate, holm, p_value
 
 DROPPED = ("refused", "crashed", "hung", "out-of-memory", "bad-output", "not-here")
-SMALLER_IS_BETTER = {"rmse": True, "mae": True, "mse": True, "cer": True, "chamfer": True}
-SMALLER_IS_BETTER |= {"accuracy": False, "top1": False, "top5": False, "map": False, "miou": False}
 SAME_SCORE = 1e-6
 """Scores that differ by less, relatively, differ by arithmetic alone."""
 
@@ -29,7 +29,8 @@ class Verdict(msgspec.Struct, kw_only=True):
     ``not-comparable``.
 
     ``before`` and ``after`` are latencies in ns or scores in the task's unit. ``ratio`` is the new figure over the
-    old, ``low`` to ``high`` its 95 % interval; a score has none. ``p`` is corrected for the number of targets.
+    old, ``low`` to ``high`` its 95 % interval; a score has ``delta``, ``delta_low`` and ``delta_high`` in the task's
+    unit instead, where the file keeps what it takes. ``p`` is corrected for the number of targets.
     ``allowed`` is the relative change up to which nothing fails. ``spread`` says what the interval holds. ``at_first``
     is the ratio that looked worse before it was measured again. ``changed`` names what else is not as it was;
     ``doubts`` are kinds of doubts of the new and the old row.
@@ -45,6 +46,9 @@ class Verdict(msgspec.Struct, kw_only=True):
     ratio: float | None = None
     low: float | None = None
     high: float | None = None
+    delta: float | None = None
+    delta_low: float | None = None
+    delta_high: float | None = None
     p: float | None = None
     at_first: float | None = None
     allowed: float
@@ -241,11 +245,12 @@ def _judged(cases: list[_Case], config: Config, side_by_side: bool) -> list[Verd
     known = [(case, case.evidence[1]) for case in asked if case.evidence and case.evidence[1] is not None]
     adjusted = holm([p for _, p in known])
     p_of = {case.new.name: p for (case, _), p in zip(known, adjusted, strict=True)}
+    scores = _scores(cases)
     rows = []
     for case in cases:
         limits = config.of(case.campaign.model.name, case.new.name, case.new.target)
         rows.append(_latency(case, limits, side_by_side, p_of.get(case.new.name), len(known)))
-        score = _score(case, limits, side_by_side)
+        score = _score(case, limits, side_by_side, *scores.get(case.new.name, (None, None)))
         rows += [score] if score is not None else []
     return rows
 
@@ -282,28 +287,44 @@ def _word(ratio: Estimate, p: float, allowed: float) -> str:
     return "worse" if shown == "slower" else "better"
 
 
-def _score(case: _Case, limits: Limits, side_by_side: bool) -> Verdict | None:
-    """The score's change, where both have one; no interval, for both are of the same samples."""
+def _scores(cases: Sequence[_Case]) -> dict[str, tuple[Held, float | None]]:
+    """The scores then and now by contender, held against each other, with p corrected for their number (Holm)."""
+    found: dict[str, Held] = {}
+    for case in cases:
+        task, before = case.campaign.task, case.before.task
+        new, old = case.new.accuracy, case.old.accuracy
+        if task is not None and new is not None and old is not None and protocol_refusal(before, task) is None:
+            found[case.new.name] = held(new, old, task.metric)
+    known = {name: each.delta.p for name, each in found.items() if each.delta is not None and each.delta.p is not None}
+    adjusted = dict(zip(known, holm(list(known.values())), strict=True))
+    return {name: (each, adjusted.get(name)) for name, each in found.items()}
+
+
+def _score(case: _Case, limits: Limits, side_by_side: bool, found: Held | None, p: float | None) -> Verdict | None:
+    """The score's change, where both have one: shown by its interval, where the files keep what it takes."""
     task, before = case.campaign.task, case.before.task
     if task is None or before is None or case.new.score is None or case.old.score is None:
         return None
     row = _row(case.campaign, case.new.name, case.baseline, task.metric, limits, side_by_side, "")
     row.allowed = limits.score
-    smaller = SMALLER_IS_BETTER.get(task.metric.lower())
-    if task.protocol_sha256 != before.protocol_sha256:
-        row.reason = "other task protocol: dataset, pre-processing or metric"
-        return row
-    if smaller is None:
-        row.reason = f"it is not known whether more or less {task.metric} is better"
+    row.reason = protocol_refusal(before, task) or (found.refused if found is not None else "")
+    smaller = smaller_is_better(task)
+    if not row.reason and smaller is None:
+        row.reason = NOT_JUDGED.format(metric=task.metric)
+    if row.reason:
         return row
     row.before, row.after = case.old.score, case.new.score
     row.ratio = row.after / row.before if row.before else None
     size = abs(row.before) or SAME_SCORE
     loss = (row.after - row.before if smaller else row.before - row.after) / size
     row.verdict = "worse" if loss > row.allowed else "better" if loss < -row.allowed else "too-small-to-matter"
+    row.reason = f"{task.samples} samples, the same for both"
     if abs(loss) <= SAME_SCORE:
         row.verdict = "no-difference"
-    row.reason = f"{task.samples} samples, the same for both"
+    elif found is not None and found.delta is not None and p is not None:
+        row.delta, row.delta_low, row.delta_high = found.delta.value, found.delta.low, found.delta.high
+        row.p, row.reason = p, f"{found.samples} samples, the same for both, p = {p:.2g}"
+        row.verdict = row.verdict if p < ALPHA else "no-difference"
     return row
 
 

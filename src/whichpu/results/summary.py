@@ -28,6 +28,8 @@ class Figures(msgspec.Struct, kw_only=True):
     contender is faster. ``throughput_per_s`` is completed inferences over wall time (SingleStream).
     ``boundary`` is what a latency holds; ``compute_ns``, ``h2d_ns`` and ``d2h_ns`` are parts of ``parts_of_ns``, the
     latency of inferences of their own, as ``parts_by`` tells them.
+    ``score_delta`` is from the reference's score, ``score_delta_low`` to ``score_delta_high`` its 95 % interval;
+    ``agreement`` is the share of samples with the reference's answer.
     ``load_ns`` and ``first_ns`` are medians over rounds. ``memory`` is on the host. What is ``None`` has its reason in
     ``missing``.
     """
@@ -75,6 +77,10 @@ class Figures(msgspec.Struct, kw_only=True):
     difference: Difference | None = None
     score: float | None = None
     score_delta: float | None = None
+    score_delta_low: float | None = None
+    score_delta_high: float | None = None
+    score_verdict: str | None = None
+    agreement: float | None = None
     memory: MemoryFigures | None = None
     energy: list[EnergyFigures] = []
     gauges: list[GaugeFigures] = []
@@ -118,12 +124,12 @@ def figures(result: Result, campaign: Campaign) -> Figures:
         difference=result.difference,
         boundary=result.boundary,
         score=result.score,
-        score_delta=_delta(result.score, campaign),
         memory=memory_of(result),
         energy=energy_figures(campaign, result),
         gauges=gauge_figures(campaign, result),
         meter_cost=meter_cost(campaign, result),
     )
+    _hold_score(row, result, campaign)
     estimate = median(result)
     if estimate is not None:
         _describe(row, estimate, [reading for reading in result.readings if steady_blocks(reading)])
@@ -193,6 +199,14 @@ def _middle(values: list[int | None]) -> float | None:
     return float(np.median(known)) if known else None
 
 
-def _delta(score: float | None, campaign: Campaign) -> float | None:
+def _hold_score(row: Figures, result: Result, campaign: Campaign) -> None:
+    """The score against the reference's, with its interval; files before intervals have the plain difference."""
+    accuracy, task = result.accuracy, campaign.task
+    if accuracy is not None and task is not None:
+        row.score_verdict, row.agreement = accuracy.verdict, accuracy.agreement
+        if task.metric in accuracy.deltas:
+            row.score_delta, row.score_delta_low, row.score_delta_high = accuracy.deltas[task.metric]
+            return
     reference = campaign.reference.score if campaign.reference else None
-    return None if score is None or reference is None else score - reference
+    if result.score is not None and reference is not None:
+        row.score_delta = result.score - reference
