@@ -5,6 +5,7 @@ import itertools
 import re
 import struct
 import sys
+import time
 import wave
 import zlib
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
+from whichpu.campaign import application
 from whichpu.errors import UserError
 from whichpu.targets import local
 from whichpu.tasks import BadSample, inferences, load, recurrent
@@ -606,6 +608,13 @@ def test_a_worker_runs_a_sequence_step_by_step(sequences, tmp_path):
     with np.load(got) as outputs:
         assert outputs["output_0"].ravel().tolist() == [0, 1, 2, 3, 4]
         assert outputs["output_1"].ravel().tolist() == [0, 0, 1, 2, 3]
+
+
+def test_the_applications_work_is_told_for_a_step(sequences, monkeypatch):
+    task, prepare = task_of(sequences, STEPS), recurrent.Recurrent.prepare
+    monkeypatch.setattr(recurrent.Recurrent, "prepare", lambda self, index: (time.sleep(0.04), prepare(self, index))[1])
+    timed = application.timed(task, {1: [np.zeros((5, 1))]})
+    assert 8e6 <= timed.prepare_ns < 30e6  # 40 ms for five steps
 
 
 def test_calibration_takes_single_steps(sequences):

@@ -17,6 +17,9 @@ MOST = 200
 def timed(task: Task, outputs: Mapping[int, Samples]) -> Application | None:
     """Median times over up to 200 samples; each is prepared and finished by itself, as one that comes alone is.
 
+    Of a sequence, the time of a step: the whole sequence's over its steps. What a task does only to be scored (reading
+    what is true) is in it.
+
     ``outputs`` are a network's by sample, such as the reference's. ``None`` where there are none.
     """
     if not outputs:
@@ -32,8 +35,9 @@ def timed(task: Task, outputs: Mapping[int, Samples]) -> Application | None:
         task.prepare(index)
         prepared = now()
         task.finish(index, outputs[index])
-        finish_ns.append(now() - prepared)
-        prepare_ns.append(prepared - began)
+        steps = len(outputs[index][0]) if task.carry else 1
+        finish_ns.append((now() - prepared) / steps)
+        prepare_ns.append((prepared - began) / steps)
     return Application(
         prepare_ns=float(np.median(prepare_ns)),
         finish_ns=float(np.median(finish_ns)),
