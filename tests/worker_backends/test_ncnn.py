@@ -174,3 +174,14 @@ def test_describe_offers_what_is_here() -> None:
     assert found["usable"] and found["formats"] == ["ncnn"] and found["offers"][0]["precision"] == "fp32"
     assert ("vulkan" in devices) == (ncnn.get_gpu_count() > 0)
     assert all(offer["note"] for offer in found["offers"] if offer["precision"] == "default")
+
+
+def test_inputs_are_copied_while_they_are_still_there() -> None:
+    """An ncnn Mat keeps no reference to the array it is made of: what a freed array held was computed with once."""
+    from whichpu.worker.backends.ncnn import _mat
+
+    for size in (4, 28, 64, 300):
+        array = numpy.random.default_rng(size).standard_normal((1, 3, size, size)).astype(numpy.float32)
+        held = _mat(array, 0)
+        numpy.full((3, size, size), 7e27, numpy.float32)  # takes the room of what was freed
+        numpy.testing.assert_array_equal(numpy.array(held), array[0])

@@ -129,7 +129,7 @@ def _probe(full: bool) -> "numpy.ndarray[Any, Any]":
     weights[0] = 0  # the tag of plain fp32 weights
     net.load_model_mem(weights.tobytes())
     extractor = net.create_extractor()
-    extractor.input("in0", ncnn.Mat(numpy.full(64, 0.3, numpy.float32)).clone())
+    extractor.input("in0", _cloned(numpy.full(64, 0.3, numpy.float32)))
     return numpy.array(extractor.extract("out0")[1])
 
 
@@ -205,8 +205,6 @@ def _told_by_pnnx(param: str, count: int) -> List[Tuple[int, List[int]]]:
 
 def _mat(array: "numpy.ndarray[Any, Any]", batch_axis: Optional[int]) -> Any:
     """The array as ncnn's own memory. Raises :class:`Refused` for what ncnn can't hold."""
-    import ncnn
-
     if array.dtype == numpy.int64:
         array = array.astype(numpy.int32)  # ncnn's integers have 32 bits
     if array.dtype not in (numpy.float32, numpy.int32):
@@ -219,7 +217,14 @@ def _mat(array: "numpy.ndarray[Any, Any]", batch_axis: Optional[int]) -> Any:
             raise Refused("ncnn has no batch dimension: it runs one sample, not %d at once" % array.shape[axis])
     if array.ndim > 4:
         raise Refused("ncnn holds 4 dimensions at most, the input has %d" % array.ndim)
-    return ncnn.Mat(numpy.array(array, order="C", ndmin=1)).clone()  # ncnn has no scalars
+    return _cloned(numpy.array(array, order="C", ndmin=1))  # ncnn has no scalars
+
+
+def _cloned(array: "numpy.ndarray[Any, Any]") -> Any:
+    """The array as ncnn's own memory. A Mat of an array keeps no reference to it: here the argument does."""
+    import ncnn
+
+    return ncnn.Mat(array).clone()
 
 
 def _effective(options: Any) -> Dict[str, str]:
