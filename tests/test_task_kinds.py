@@ -617,13 +617,20 @@ def test_the_applications_work_is_told_for_a_step(sequences, monkeypatch):
     assert 8e6 <= timed.prepare_ns < 30e6  # 40 ms for five steps
 
 
-def test_calibration_takes_single_steps(sequences):
-    task = task_of(sequences, STEPS + "[calibration]\nfraction = 0.5\n")
-    assert task.info.samples == 1
+def test_states_do_not_calibrate(sequences):
+    with pytest.raises(UserError, match="its states are not known"):
+        task_of(sequences, STEPS).calibration(1, 0)
+
+
+def test_calibration_is_never_scored(clouds):
+    task = task_of(clouds, CLOUDS + "[calibration]\nfraction = 0.5\n")
     (sample,) = task.calibration(5, 0)
-    assert [array.shape for array in sample] == [(1,), (1,)]
+    assert task.info.samples == 1
+    assert np.abs(sample[0] - task.prepare(0)[0]).max() > 0.1
     with pytest.raises(UserError, match="has no samples for calibration"):
-        next(task_of(sequences, STEPS).calibration(1, 0))
+        next(task_of(clouds, CLOUDS).calibration(1, 0))
+    with pytest.raises(UserError, match="are scored too"):
+        task_of(clouds, CLOUDS + '[calibration]\nclouds = "clouds"\n')
 
 
 @pytest.mark.parametrize(

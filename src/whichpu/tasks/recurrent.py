@@ -169,14 +169,11 @@ class Recurrent(Kind):
         return Shown(sample=self.name(index), truth=f"{steps} steps", answers=told)
 
     def calibration(self, count: int, seed: int) -> Iterator[Samples]:
-        """One step, drawn by seed, of each sequence of the calibration part, with a state of zeros.
-
-        States that occur later in a sequence are unknown without running the network: they don't calibrate.
-        """
-        random = np.random.default_rng(seed)
-        for inputs in super().calibration(count, seed):
-            step = int(random.integers(len(inputs[self.described.steps.input])))
-            yield [array[step] for array in inputs]
+        """Raises :class:`UserError`: states are unknown without running the network; zeros don't calibrate."""
+        raise UserError(
+            f"{self.path}: a network that carries its state can't be calibrated step by step: its states are not known",
+            "give the quantised model itself, made by its training's own tools",
+        )
 
     def _load(self, path: Path, table: Mapping[str, Any]) -> stems.Pairs:
         data = description.convert(path, table, Data)
