@@ -119,10 +119,10 @@ def main() -> int:
         f"Goal: the median of {options.model.name} moves by less than {100 * GOAL:g} %.",
         "",
         *facts.lines(),
-        f"- Setting: {options.model.name} on {options.on}, {latency.value / 1e6:.3f} ms, 1 thread; {options.pairs} pairs of"
-        f" campaigns of 5 rounds, then one of {options.rounds} rounds; seed {options.seed}",
-        f"- Meters: {len(long.metered.channels)} channels of a made-up tree of files (the machine has no sensor), read in"
-        f" {per_s:.0f} sweeps/s, which took {100 * (within.busy or 0):.2f} % of another CPU",
+        f"- Setting: {options.model.name} on {options.on}, {latency.value / 1e6:.3f} ms, 1 thread; {options.pairs}"
+        f" pairs of campaigns of 5 rounds, then one of {options.rounds} rounds; seed {options.seed}",
+        f"- Meters: {len(long.metered.channels)} channels of a made-up tree of files (the machine has no sensor), read"
+        f" in {per_s:.0f} sweeps/s, which took {100 * (within.busy or 0):.2f} % of another CPU",
         "",
         *page.table(["what", "from", "ratio of medians", "95 % interval", f"within {100 * GOAL:g} %"], rows),
         "",
