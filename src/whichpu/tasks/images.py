@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from whichpu.errors import UserError
 from whichpu.tasks.preprocess import Pixels
 from whichpu.tasks.task import BadSample
 
@@ -32,8 +33,10 @@ def read(path: Path, name: str | None = None) -> Pixels:
 
 def decoded(content: bytes, name: str) -> Pixels:
     """The picture in a file's bytes, as :func:`read` gives it."""
-    import cv2
-
+    try:
+        import cv2
+    except ImportError as problem:
+        raise UserError("reading pictures needs OpenCV", "pip install opencv-python-headless") from problem
     picture = None
     if content:
         try:

@@ -107,7 +107,7 @@ def _parquet(path: Path, date: str, columns: list[str]) -> tuple[list[datetime.d
         import pyarrow
         from pyarrow import parquet
     except ImportError as problem:
-        raise UserError("reading Parquet needs pyarrow", "pip install 'whichpu[tasks]'") from problem
+        raise UserError("reading Parquet needs pyarrow", "pip install pyarrow") from problem
     try:
         _refuse_missing(path, [date, *columns], parquet.read_schema(path).names)
         table = parquet.read_table(path, columns=[date, *columns])
