@@ -203,8 +203,9 @@ def export(network: nn.Module, name: str, size: int, folder: Path) -> None:
         dynamo=False,
     )
     program = torch.export.export(network, (example,))
-    for node in program.graph.nodes:
-        node.meta.pop("stack_trace", None)  # holds the paths of this machine
+    for node in program.graph.nodes:  # all but shapes and types tells of this machine's paths
+        node.meta = {key: value for key, value in node.meta.items() if key == "val"}
+    program.example_inputs = None  # a picture of noise, larger than the weights
     torch.export.save(program, pt2_path)
     session = ort.InferenceSession(onnx_path, providers=["CPUExecutionProvider"])
     answers = {
