@@ -136,6 +136,7 @@ def measure(
     forms: Sequence[Pathlike] = (),
     shapes: Mapping[str | None, Sequence[int]] | None = None,
     siblings: bool = True,
+    variants: Sequence[str] = (),
     output: Pathlike | None = None,
     resume: bool = False,
     overwrite: bool = False,
@@ -159,10 +160,12 @@ def measure(
     """Measure one model on every target of ``on`` (``all``: every runtime within reach).
 
     ``data`` is a task (``.toml``) or samples (``.npz``); else seeded random inputs are used. ``forms`` are other
-    files of the same network. ``budget_s`` is per contender; ``half_width`` (relative) is the width asked of each
-    interval; ``matters`` the relative difference that matters. With ``output`` the campaign file is written after
-    every round; one that is there is refused unless ``resume`` goes on with it or ``overwrite`` replaces it. No other
-    file is replaced, and none that is read.
+    files of the same network. ``variants`` are precisions to make and measure: ``fp32`` (the model as given), ``fp16``,
+    ``int8``, ``int8-per-tensor``, ``int8-percentile``, ``int8-nncf``.
+    ``budget_s`` is per contender; ``half_width`` (relative) is the width asked of each interval; ``matters`` the
+    relative difference that matters. With ``output`` the campaign file is written after every round; one that is
+    there is refused unless ``resume`` goes on with it or ``overwrite`` replaces it. No other file is replaced, and
+    none that is read.
     ``cpus`` are those to pin to (default: as many as threads, chosen; empty: none).
     ``against`` is an older version of the model, ``against_python`` an interpreter with older runtimes: each target is
     then measured with them too, interleaved, and held against that (see :func:`check`).
@@ -204,6 +207,7 @@ def measure(
         meters=meters,
         meter_window_s=meter_window_s,
         power_limit_w=power_limit_w,
+        variants=tuple(variants),
     )
     network = artefact.load(Path(model), [Path(form) for form in forms], shapes, siblings)
     old = artefact.load(Path(against), [], shapes, siblings) if against is not None else None

@@ -186,7 +186,8 @@ class Check:
         if self.plan.onnx is not None:
             yield Target(backend=REFERENCE), "onnx", self.plan.onnx, "ONNX Runtime, CPU, the ONNX model"
         ours = [contender for contender in self.plan.contenders if contender.result.model_sha256 is None]
-        rivals = [contender for contender in ours if not contender.result.yardstick]
+        given = [contender for contender in ours if contender.result.variant is None]
+        rivals = [contender for contender in given if not contender.result.yardstick]
         for contender in sorted(rivals, key=_unfit_as_reference):
             yield contender.target, contender.format, contender.path, contender.result.name
 

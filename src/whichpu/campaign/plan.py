@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import secrets
+import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
 from itertools import islice
@@ -15,7 +16,7 @@ import numpy as np
 from whichpu import __version__
 from whichpu.campaign.watch import Watch
 from whichpu.errors import ConversionError, UserError
-from whichpu.models import convert, inputs
+from whichpu.models import convert, inputs, variants
 from whichpu.models.artefact import SUFFIXES, Model, beside_each_other, concrete, sha256_of
 from whichpu.models.inputs import Samples
 from whichpu.results.schema import (
@@ -106,6 +107,8 @@ class Wishes(msgspec.Struct, kw_only=True, frozen=True):
     """When sensors are read in windows of their own: ``auto``, ``windows`` or ``off``."""
     meter_window_s: float | None = None
     power_limit_w: float | None = None
+    variants: tuple[str, ...] = ()
+    """Precisions that are measured, ``fp32`` (the model as given) among them; none: the model as given."""
     loop: str = "auto"
     """``native`` where a contender can, ``python`` for all, or ``auto``: native when every contender can."""
 
@@ -121,8 +124,14 @@ def make(model: Model, wishes: Wishes, watch: Watch, against: Model | None = Non
     task = load_task(wishes.data, model.name) if wishes.data is not None and wishes.data.suffix == ".toml" else None
     settings = _settings(wishes, _cpus(wishes, found, hello.machine))
     specs = _specs(model, found, wishes)
-    contenders = _contenders(found, model, specs, settings, watch)
+    precisions = variants.asked(wishes.variants)
+    own = not precisions or variants.OWN in precisions
+    as_given = [entry for entry in found if own or entry.target.backend == YARDSTICK]
+    contenders = _contenders(as_given, model, specs, settings, watch)
+    contenders += _variants(found, model, precisions, task, specs, settings, watch)
     if against is not None or wishes.against_python is not None:
+        if precisions:
+            raise UserError("an older model or runtime is not measured in several precisions", "leave out the variants")
         contenders += _baselines(contenders, found, against or model, model, specs, wishes, settings, watch)
     _choose_loops(contenders, settings.loop)
     results = [contender.result for contender in contenders]
@@ -368,7 +377,106 @@ def _contenders(
     return [_contender(entry, model, specs, settings, watch) for entry in found]
 
 
+def _variants(
+    found: list[Found],
+    model: Model,
+    precisions: list[str],
+    task: Task | None,
+    specs: list[wire.TensorSpec],
+    settings: Settings,
+    watch: Watch,
+) -> list[Contender]:
+    """Contenders of precisions that are made from the model. Raises :class:`UserError` where none can be made."""
+    names = [name for name in precisions if name != variants.OWN]
+    if not names:
+        return []
+    variants.refuse_unfit(model)
+    contenders = []
+    with tempfile.TemporaryDirectory(prefix="whichpu-") as folder:
+        calibration = _calibration(names, task, specs, Path(folder), watch)
+        for name in names:
+            watch.phase(f"making {name} of {model.name}")
+            try:
+                made = variants.make(model, name, specs, calibration, bundle.writable_cache() / "variants")
+            except ConversionError as problem:
+                contenders += [_refused_variant(entry, model, name, problem, settings) for entry in _take(found, name)]
+                continue
+            for entry in _take(found, name):
+                contender = _contender(_named(entry, name), made.model, specs, settings, watch)
+                contender.result.variant = name
+                contender.result.note = "; ".join(filter(None, [entry.note, *made.notes]))
+                contenders.append(contender)
+            model.forms |= {f"{name}: {format}": form for format, form in made.model.forms.items()}
+    return contenders
+
+
+def _calibration(
+    names: list[str], task: Task | None, specs: list[wire.TensorSpec], folder: Path, watch: Watch
+) -> variants.Calibration | None:
+    calibrated = [name for name in names if variants.VARIANTS[name].calibrated]
+    if not calibrated:
+        return None
+    if task is None:
+        raise UserError(
+            f"{calibrated[0]} is calibrated with data like those it will see, and there is no task to take them from",
+            "give --data TASK.toml with a [calibration] table, or leave it out of --variants",
+        )
+    watch.phase("preparing calibration samples")
+    drawn = task.calibration(variants.CALIBRATION_SAMPLES, variants.CALIBRATION_SEED)
+    return variants.calibration(drawn, specs, folder)
+
+
+def _take(found: list[Found], name: str) -> list[Found]:
+    """Targets that a variant is for. Of those that nobody named, only usable ones that could take its form, in fp32."""
+    variant = variants.VARIANTS[name]
+    rivals = [entry for entry in found if entry.target.backend != YARDSTICK]
+    if variant.backends:
+        rivals = [entry for entry in rivals if entry.target.backend in variant.backends]
+    return [entry for entry in rivals if entry.named or _fit(entry, variant.format)]
+
+
+def _fit(entry: Found, form: str) -> bool:
+    formats = entry.description.formats
+    takes = form in formats or (form == "onnx" and any(format in convert.CONVERTERS for format in formats))
+    return entry.description.usable and entry.target.precision == "fp32" and takes
+
+
+def _named(entry: Found, variant: str) -> Found:
+    return msgspec.structs.replace(entry, name=f"{entry.name} [{variant}]")
+
+
+def _refused_variant(
+    entry: Found, model: Model, variant: str, problem: ConversionError, settings: Settings
+) -> Contender:
+    contender = _bare(_named(entry, variant), model.path, settings)
+    contender.result.variant = variant
+    _refuse(contender.result, problem)
+    return contender
+
+
 def _contender(entry: Found, model: Model, specs: list[wire.TensorSpec], settings: Settings, watch: Watch) -> Contender:
+    contender, target, description = _bare(entry, model.path, settings), entry.target, entry.description
+    result = contender.result
+    if not description.usable:
+        return contender
+    try:
+        contender.format, contender.path, form = _form(description, target, model, specs, watch)
+    except ConversionError as problem:
+        _refuse(result, problem)
+        return contender
+    result.form_sha256, contender.precision, contender.bytes = form.sha256, form.precision, form.bytes
+    result.doubts = _converter_doubts(form)
+    if form.sha256 not in [known.sha256 for known in model.forms.values()]:
+        model.forms[f"{form.format} for {entry.name}"] = form
+    return contender
+
+
+def _refuse(result: Result, problem: ConversionError) -> None:
+    result.status, result.why, result.remedy = "refused", str(problem), problem.remedy
+
+
+def _bare(entry: Found, path: Path, settings: Settings) -> Contender:
+    """A contender without a form yet, or the reason why its runtime can't run here."""
     target, description = entry.target, entry.description
     result = Result(
         name=entry.name,
@@ -383,20 +491,10 @@ def _contender(entry: Found, model: Model, specs: list[wire.TensorSpec], setting
         python=target.python,
         versions=description.versions,
     )
-    contender = Contender(target=target, result=result, format="", path=model.path, named=entry.named)
+    contender = Contender(target=target, result=result, format="", path=path, named=entry.named)
     contender.native_why_not = _native_why_not(target, description)
     if not description.usable:
         result.status, result.why, result.remedy = "not-here", description.why_not, description.remedy
-        return contender
-    try:
-        contender.format, contender.path, form = _form(description, target, model, specs, watch)
-    except ConversionError as problem:
-        result.status, result.why, result.remedy = "refused", str(problem), problem.remedy
-        return contender
-    result.form_sha256, contender.precision, contender.bytes = form.sha256, form.precision, form.bytes
-    result.doubts = _converter_doubts(form)
-    if form.sha256 not in [known.sha256 for known in model.forms.values()]:
-        model.forms[f"{form.format} for {entry.name}"] = form
     return contender
 
 

@@ -25,6 +25,10 @@ def run(
     form: options.Forms = None,
     shape: options.ShapeTexts = None,
     siblings: options.Siblings = True,
+    variants: Annotated[
+        str | None,
+        options.values("Precisions to make and measure: fp32 (as given), fp16, int8, int8-per-tensor, ..."),
+    ] = None,
     budget: Annotated[str, options.time("Time at most for each contender.")] = "60s",
     width: Annotated[str, options.percentage("Stop when each ratio is known to plus or minus this.")] = "2%",
     matters: Annotated[str, options.percentage("Smallest difference that matters.")] = "2%",
@@ -77,6 +81,7 @@ def run(
             forms=form or (),
             shapes=options.shapes(shape),
             siblings=siblings,
+            variants=[name.strip() for name in variants.split(",")] if variants is not None else (),
             output=path,
             resume=resume,
             overwrite=overwrite or output is None,

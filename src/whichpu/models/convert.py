@@ -29,6 +29,7 @@ PRECISIONS = ("fp32", "default")
 LOG = "conversion.log"
 RECORD = "conversion.json"
 LAST_LINES = 5
+SIMPLIFY = "measure this model on runtimes that take ONNX as it is, or simplify it first: onnxslim in.onnx out.onnx"
 COLOUR = re.compile("\x1b\\[[0-9;]*m")
 LEAD = {
     "ORT_DISABLE_TELEMETRY": "1",  # pnnx carries ONNX Runtime inside
@@ -94,6 +95,8 @@ class Converter:
     makes: tuple[str, ...]
     command: Callable[[str, str, Sequence[TensorSpec]], list[str]]
     loses: tuple[str, ...] = ()
+    does: str = "convert"
+    otherwise: str = SIMPLIFY
 
 
 def _pnnx(model: str, precision: str, inputs: Sequence[TensorSpec]) -> list[str]:
@@ -129,7 +132,11 @@ def why_not(to: str) -> tuple[str, str] | None:
     """Reason and remedy when the converter to ``to`` can't run here; looks, but imports nothing."""
     if to not in CONVERTERS:
         return f"there is no conversion from ONNX to {to!r}", f"use one of: {', '.join(sorted(CONVERTERS))}"
-    converter = CONVERTERS[to]
+    return absent(CONVERTERS[to])
+
+
+def absent(converter: Converter) -> tuple[str, str] | None:
+    """Reason and remedy when a package that a converter needs is not there."""
     for module, distribution in converter.packages:
         if importlib.util.find_spec(module) is None:
             return f"the Python package {distribution!r} is not installed", converter.remedy
@@ -158,8 +165,36 @@ def convert(
     if precision not in PRECISIONS:
         raise ConversionError(f"{precision!r} is not a precision; there are: {', '.join(PRECISIONS)}")
     converter = CONVERTERS[to]
+    wishes = [precision, [[spec.name, spec.dtype, spec.shape] for spec in inputs]]
+    return make(
+        converter,
+        lambda: converter.command("model.onnx", precision, inputs),
+        source,
+        source_sha256,
+        to,
+        wishes=wishes,
+        cache=cache,
+        timeout_s=timeout_s,
+    )
+
+
+def make(
+    converter: Converter,
+    command: Callable[[], list[str]],
+    source: Path,
+    source_sha256: str,
+    to: str,
+    *,
+    wishes: object,
+    cache: Path,
+    timeout_s: float,
+) -> Converted:
+    """What a converter makes of the ONNX model, by ``command`` on a copy named ``model.onnx``; or what it made before.
+
+    ``wishes`` (plain data) tells this result from others of the same model and tool. Raises :class:`ConversionError`.
+    """
     version = _version(converter)
-    kept = cache / _key(source_sha256, to, precision, inputs, version)
+    kept = cache / _key(source_sha256, to, wishes, version)
     found = _cached(kept)
     if found is not None:
         return found
@@ -170,8 +205,7 @@ def convert(
         work.mkdir()
         form.mkdir()
         _copy_model(source, work)
-        command = converter.command("model.onnx", precision, inputs)
-        ended = _run(command, work, form / LOG, timeout_s)
+        ended = _run(command(), work, form / LOG, timeout_s)
         _check(ended, converter, source, work, form / LOG, kept.with_name(kept.name + ".failed.log"))
         for name in converter.makes:
             shutil.move(work / name, form / name)
@@ -187,9 +221,9 @@ def _version(converter: Converter) -> str:
     return ", ".join(f"{name} {metadata.version(name)}" for _, name in converter.packages)
 
 
-def _key(sha256: str, to: str, precision: str, inputs: Sequence[TensorSpec], version: str) -> str:
-    wishes = [sha256, to, precision, [[spec.name, spec.dtype, spec.shape] for spec in inputs], version]
-    return f"{to}-{hashlib.sha256(json.dumps(wishes).encode()).hexdigest()[:24]}"
+def _key(sha256: str, to: str, wishes: object, version: str) -> str:
+    told = json.dumps([sha256, to, wishes, version])
+    return f"{to}-{hashlib.sha256(told.encode()).hexdigest()[:24]}"
 
 
 def _cached(kept: Path) -> Converted | None:
@@ -280,12 +314,11 @@ def _check(ended: int | None, converter: Converter, source: Path, work: Path, lo
     missing = [name for name in converter.makes if not (work / name).is_file()]
     if ended == 0 and not missing:  # MNN's converter returns True and ends with 0 even when it wrote nothing
         return
-    last = _lines(log)[-LAST_LINES:]
+    last = lines(log)[-LAST_LINES:]
     os.replace(log, failed_log)
     said = "\n".join(f"  {line}" for line in last) or "  (it said nothing)"
-    message = f"{converter.tool} could not convert {source}: {_how(ended, missing)}. Its last words:\n{said}"
-    remedy = "measure this model on runtimes that take ONNX as it is, or simplify it first: onnxslim in.onnx out.onnx"
-    raise ConversionError(f"{message}\nThe whole log: {failed_log}", remedy)
+    message = f"{converter.tool} could not {converter.does} {source}: {_how(ended, missing)}. Its last words:\n{said}"
+    raise ConversionError(f"{message}\nThe whole log: {failed_log}", converter.otherwise)
 
 
 def _how(ended: int | None, missing: Sequence[str]) -> str:
@@ -299,15 +332,15 @@ def _how(ended: int | None, missing: Sequence[str]) -> str:
     return f"it ended without an error but did not write {', '.join(missing)}"
 
 
-def _lines(log: Path) -> list[str]:
-    """The log's lines that say something, without their colours."""
+def lines(log: Path) -> list[str]:
+    """A log's lines that say something, without their colours."""
     text = COLOUR.sub("", log.read_text(encoding="utf-8", errors="replace"))
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 
 def _record(form: Path, converter: Converter, to: str, version: str) -> None:
     sha256, size = _digest(form, converter.makes)
-    lost = [line for line in _lines(form / LOG) if converter.loses and line.startswith(converter.loses)]
+    lost = [line for line in lines(form / LOG) if converter.loses and line.startswith(converter.loses)]
     record = {
         "files": converter.makes,
         "format": to,

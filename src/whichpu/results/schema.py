@@ -33,7 +33,7 @@ class Form(msgspec.Struct, kw_only=True, frozen=True):
     file: str
     sha256: str
     bytes: int
-    origin: Literal["given", "beside", "converted"]
+    origin: Literal["given", "beside", "converted", "made"]
     tool: str | None = None
     precision: str | None = None
     warnings: list[str] = []
