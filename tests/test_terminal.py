@@ -14,7 +14,7 @@ from rich.console import Console
 from whichpu.reports import tables, terminal
 from whichpu.reports.progress import Progress
 from whichpu.results import comparison, store
-from whichpu.results.schema import Campaign
+from whichpu.results.schema import Campaign, TaskInfo
 from whichpu.results.summary import summarize
 
 LONG = "onnxruntime:cpu,precision=default,python=/home/someone/projects/environment/bin/python"
@@ -161,3 +161,10 @@ def test_the_time_to_go(line: tuple[Progress, io.StringIO, Clock]) -> None:
     assert progress._to_go(10.0, 3, 0.0) == "at least 20 s to go"
     assert progress._to_go(29.0, 4, 0.99) == "at least 1 s to go"
     assert progress._to_go(40.0, 5, 0.3) == "40 s so far, intervals still wide"
+
+
+def test_what_is_wrong_with_the_data_is_told(campaign: Campaign) -> None:
+    said = "3 × a box lies outside its picture: it is left out (first in street.jpg)"
+    facts = {"name": "streets", "kind": "detection", "metric": "ap50", "unit": "", "protocol_sha256": "0"}
+    campaign.task = TaskInfo(**facts, samples=20, notes=[said])
+    assert f"About the data: {said}." in shown(200, lambda screen: terminal.show(campaign, screen))

@@ -271,6 +271,8 @@ def _notes(rows: list[Figures], campaign: Campaign) -> list[str]:
         score = units.digits(campaign.reference.score, 5)
         naive = f"; {task.naive_says} scores {units.digits(task.naive, 5)}" if task.naive is not None else ""
         notes.append(f"Its {task.metric.upper()} is {score} {task.unit}{naive}.")
+    if task is not None:
+        notes += [f"About the data: {note}." for note in task.notes]
     return notes + [
         f"Not given for {row.name}: {reason}."
         for row in rows
