@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from made import score
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,7 +24,6 @@ from whichpu.results.schema import Application, Block, Parts, Reading, Result
 from whichpu.results.summary import summarize
 from whichpu.targets.link import WorkerTrouble
 from whichpu.tasks import load as load_task
-from whichpu.tasks import whole
 from whichpu.worker import native, wire
 from whichpu.worker import parts as told
 from whichpu.worker.backends import NATIVE, NO_PARTS, Refused, load, load_native, null, onnxruntime
@@ -323,7 +323,7 @@ def test_what_is_timed_is_what_is_used(task):
     forecasts = [task.finish(index, [outputs]) for index, outputs in enumerate(task.reference[0])]
     truth = [task.part.truth(index) for index in range(task.info.samples)]
     by_hand = np.sqrt(np.mean((np.array(forecasts) - np.array(truth)) ** 2))
-    assert whole(task, task.reference) == pytest.approx(by_hand, rel=1e-12)
+    assert score(task, task.reference) == pytest.approx(by_hand, rel=1e-12)
 
 
 def test_a_slow_step_is_timed_as_slow(task, monkeypatch):

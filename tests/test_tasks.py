@@ -5,9 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from made import score
 
 from whichpu.errors import UserError
-from whichpu.tasks import BadSample, load, prepared, whole
+from whichpu.tasks import BadSample, load, prepared
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "apple_stock"
 TASK = """
@@ -41,17 +42,17 @@ def test_windows_scaling_and_score_by_hand(folder):
     assert inputs.shape == (1, 2, 1)
     assert inputs.reshape(-1) == pytest.approx([(100 / 110 - 1) * 10, 0])
     # Forecasting "as today" (0 on the network's scale) misses by 11 each day; +1 forecasts 10 % more than today.
-    assert whole(task, [np.zeros((3, 1), np.float32)]) == pytest.approx(11)
+    assert score(task, [np.zeros((3, 1), np.float32)]) == pytest.approx(11)
     assert task.info.naive == pytest.approx(11)
     expected = math.sqrt(((121 - 99) ** 2 + (108.9 - 110) ** 2 + (121 - 121) ** 2) / 3)
-    assert whole(task, [np.ones((3, 1), np.float32)]) == pytest.approx(expected)
+    assert score(task, [np.ones((3, 1), np.float32)]) == pytest.approx(expected)
     assert task.evidence({0: 99.0, 1: 111.0, 2: 118.0})["mae"].value() == pytest.approx((0 + 1 + 3) / 3)
     assert [task.name(index) for index in range(3)] == ["2020-01-03", "2020-01-04", "2020-01-05"]
 
 
 def test_outputs_of_another_size_are_refused(folder):
     with pytest.raises(UserError, match="one number a sample"):
-        whole(load(folder / "task.toml", "any"), [np.zeros((3, 2), np.float32)])
+        score(load(folder / "task.toml", "any"), [np.zeros((3, 2), np.float32)])
 
 
 def test_the_protocol_hash_covers_data_and_pre_processing(folder):
@@ -68,7 +69,7 @@ def test_pytorchs_stored_outputs_score_what_the_example_says():
     readme = (EXAMPLE / "README.md").read_text()
     for model in ("gru", "lstm"):
         task = load(EXAMPLE / "task.toml", model)
-        assert f"{whole(task, task.reference):.4f} USD" in readme
+        assert f"{score(task, task.reference):.4f} USD" in readme
     assert f"{task.info.naive:.4f} USD" in readme
 
 

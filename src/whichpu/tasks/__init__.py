@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 
 from whichpu.errors import UserError
-from whichpu.tasks.task import Array, BadSample, Samples, Task
+from whichpu.tasks.task import BadSample, Samples, Task
 
-__all__ = ["BadSample", "Samples", "Task", "inferences", "load", "prepared", "whole"]
+__all__ = ["BadSample", "Samples", "Task", "inferences", "load", "prepared"]
 
 
 KINDS = {
@@ -58,13 +58,3 @@ def inferences(task: Task) -> Iterator[Samples]:
         else:
             yield from ([array[step] for array in sample] for step in range(len(sample[0])))
             return
-
-
-def whole(task: Task, outputs: Sequence[Iterable[Array]]) -> float:
-    """The main metric over all samples, from outputs in the model's order, each ``[samples, *shape]``.
-
-    Raises :class:`UserError` for outputs that the task can't read.
-    """
-    samples = enumerate(zip(*outputs, strict=True))
-    answers = {index: task.finish(index, list(sample)) for index, sample in samples}
-    return task.evidence(answers)[task.info.metric].value()
