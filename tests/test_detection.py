@@ -225,6 +225,13 @@ def test_other_mistakes_in_the_description(folder):
     ):
         with pytest.raises(UserError, match=said):
             folder.task(data)
+    for decode, said in (
+        ("max_detections = 0", "max_detections"),
+        ("score_above = 1.5", "score_above"),
+        ("x = 1", "`x`"),
+    ):
+        with pytest.raises(UserError, match=said):
+            folder.task(decode=decode)
     with pytest.raises(UserError, match="ap90"):
         folder.task(text=TASK.format(data=COCO, decode="").replace("ap50", "ap90"))
 

@@ -68,7 +68,7 @@ class Pictures:
     ``classes`` the names of the model's classes."""
 
     def __init__(self, entries: Sequence[Entry], classes: Sequence[str], notes: Notes) -> None:
-        self.entries = sorted(entries, key=lambda entry: entry.path.name)
+        self.entries = sorted(entries, key=lambda entry: entry.path.as_posix())
         self.classes, self.notes = list(classes), notes.sentences()
 
     def __len__(self) -> int:

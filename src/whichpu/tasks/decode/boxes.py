@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 import numpy as np
@@ -42,10 +42,10 @@ class Decode(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=Tr
     """
 
     format: str
-    score_above: float = 0.001
+    score_above: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.001
     nms: Literal["per-class", "agnostic", "in-model"] | None = None
-    nms_iou: float | None = None
-    max_detections: int = 300
+    nms_iou: Annotated[float, msgspec.Meta(gt=0, le=1)] | None = None
+    max_detections: Annotated[int, msgspec.Meta(ge=1)] = 300
     labels: Literal["best", "all"] = "best"
     box: Written | None = None
     unit: Literal["pixels", "relative"] | None = None
@@ -53,7 +53,7 @@ class Decode(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=Tr
     background: Literal["first", "last"] | None = None
     anchors: list[list[tuple[float, float]]] | None = None
     xy_scale: list[float] | None = None
-    strides: list[int] | None = None
+    strides: list[Annotated[int, msgspec.Meta(ge=1)]] | None = None
     priors: str | None = None
     variances: tuple[float, float] | None = None
     columns: list[str] | None = None
