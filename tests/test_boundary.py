@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made import score
 from hypothesis import given
 from hypothesis import strategies as st
+from made import score
 
 from whichpu.campaign import application
 from whichpu.campaign import parts as asking
