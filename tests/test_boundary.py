@@ -23,6 +23,7 @@ from whichpu.results.regression import across
 from whichpu.results.schema import Application, Block, Parts, Reading, Result
 from whichpu.results.summary import summarize
 from whichpu.targets.link import WorkerTrouble
+from whichpu.tasks import BadSample
 from whichpu.tasks import load as load_task
 from whichpu.worker import native, wire
 from whichpu.worker import parts as told
@@ -402,3 +403,17 @@ def test_check_refuses_another_boundary_by_name():
     assert rows["b"].verdict == "not-comparable"
     assert rows["b"].reason == "other boundary (end_to_end, now compute)"
     assert rows["a"].verdict != "not-comparable"
+
+
+def test_samples_that_cant_be_used_are_not_timed(task, monkeypatch):
+    outputs = {index: [task.reference[0][index]] for index in range(4)}
+    finish = task.finish
+
+    def refusing(index, outputs):
+        if index in (0, 2):
+            raise BadSample("of a class that the model doesn't have")
+        return finish(index, outputs)
+
+    monkeypatch.setattr(task, "finish", refusing)
+    assert application.timed(task, outputs).samples == 2
+    assert application.timed(task, {0: outputs[0]}) is None

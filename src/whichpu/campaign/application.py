@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from whichpu.results.schema import Application
-from whichpu.tasks import Samples, Task
+from whichpu.tasks import BadSample, Samples, Task
 
 MOST = 200
 """Samples, evenly spread over those that have outputs."""
@@ -22,25 +22,29 @@ def timed(task: Task, outputs: Mapping[int, Samples]) -> Application | None:
 
     ``outputs`` are a network's by sample, such as the reference's. ``None`` where there are none.
     """
-    if not outputs:
-        return None
     indices = sorted(outputs)
-    spread = np.unique(np.linspace(0, len(indices) - 1, min(len(indices), MOST)).astype(int))
+    spread = np.unique(np.linspace(0, len(indices) - 1, min(len(indices), MOST)).astype(int)) if indices else []
     chosen = [indices[place] for place in spread]
-    task.finish(chosen[0], outputs[chosen[0]])
-    task.prepare(chosen[0])  # what is done for the first time only
-    now, prepare_ns, finish_ns = time.perf_counter_ns, [], []
-    for index in chosen:
-        began = now()
-        task.prepare(index)
-        prepared = now()
-        task.finish(index, outputs[index])
-        steps = len(outputs[index][0]) if task.carry else 1
-        finish_ns.append((now() - prepared) / steps)
-        prepare_ns.append((prepared - began) / steps)
+    for index in chosen[:1]:
+        _times_ns(task, index, outputs[index])  # what is done for the first time only
+    times_ns = [found for index in chosen if (found := _times_ns(task, index, outputs[index])) is not None]
+    if not times_ns:
+        return None
+    prepare_ns, finish_ns = np.median(times_ns, axis=0)
     return Application(
-        prepare_ns=float(np.median(prepare_ns)),
-        finish_ns=float(np.median(finish_ns)),
-        samples=len(chosen),
-        by="NumPy on the host",
+        prepare_ns=float(prepare_ns), finish_ns=float(finish_ns), samples=len(times_ns), by="NumPy on the host"
     )
+
+
+def _times_ns(task: Task, index: int, outputs: Samples) -> tuple[float, float] | None:
+    """Times of preparing a sample and of finishing its outputs; ``None`` for a sample that can't be used."""
+    try:
+        began = time.perf_counter_ns()
+        task.prepare(index)
+        prepared = time.perf_counter_ns()
+        task.finish(index, outputs)
+        finished = time.perf_counter_ns()
+    except BadSample:
+        return None
+    steps = len(outputs[0]) if task.carry else 1
+    return (prepared - began) / steps, (finished - prepared) / steps
