@@ -67,3 +67,28 @@ def cnn(path: Path, layers: int = 33, channels: int = 16, side: int = 24, seed: 
     onnx.checker.check_model(model)
     onnx.save(model, path)
     return path
+
+
+def classifier(path: Path, shape: tuple[int, int, int], widths: tuple[int, ...], seed: int = 1) -> Path:
+    """A picture ``[channels, height, width]`` through 3x3 convolutions of stride 2 with ReLU to ten classes."""
+    generator = np.random.default_rng(seed)
+    nodes, weights, current, channels = [], [], "input", shape[0]
+    for index, width in enumerate(widths):
+        kernel = generator.normal(0, (2 / (9 * channels)) ** 0.5, (width, channels, 3, 3)).astype(np.float32)
+        weights.append(numpy_helper.from_array(kernel, f"w{index}"))
+        convolution = {"pads": [1, 1, 1, 1], "strides": [2, 2]}
+        nodes.append(helper.make_node("Conv", [current, f"w{index}"], [f"c{index}"], **convolution))
+        nodes.append(helper.make_node("Relu", [f"c{index}"], [f"r{index}"]))
+        current, channels = f"r{index}", width
+    matrix = generator.normal(0, channels**-0.5, (channels, 10)).astype(np.float32)
+    weights.append(numpy_helper.from_array(matrix, "w"))
+    nodes.append(helper.make_node("GlobalAveragePool", [current], ["pooled"]))
+    nodes.append(helper.make_node("Flatten", ["pooled"], ["flat"]))
+    nodes.append(helper.make_node("MatMul", ["flat", "w"], ["output"]))
+    inputs = [helper.make_tensor_value_info("input", TensorProto.FLOAT, [1, *shape])]
+    outputs = [helper.make_tensor_value_info("output", TensorProto.FLOAT, [1, 10])]
+    graph = helper.make_graph(nodes, "classifier", inputs, outputs, weights)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.checker.check_model(model)
+    onnx.save(model, path)
+    return path

@@ -79,7 +79,7 @@ def _word(row: Comparison, task: TaskInfo, found: Held, p: float | None, family:
     if said is None:
         row.reason = NOT_JUDGED.format(metric=task.metric)
     elif found.delta.value == found.delta.low == found.delta.high == 0:
-        row.reason = f"the same answers to {found.samples} samples"
+        row.reason = f"none of {found.samples} samples counts otherwise"
 
 
 def _held(base: Result, result: Result, task: TaskInfo) -> Held:
