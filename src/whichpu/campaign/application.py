@@ -23,8 +23,8 @@ def timed(task: Task, outputs: Mapping[int, Samples]) -> Application | None:
     ``outputs`` are a network's by sample, such as the reference's. ``None`` where there are none.
     """
     indices = sorted(outputs)
-    spread = np.unique(np.linspace(0, len(indices) - 1, min(len(indices), MOST)).astype(int)) if indices else []
-    chosen = [indices[place] for place in spread]
+    step = max(1.0, len(indices) / MOST)
+    chosen = [indices[int(place * step)] for place in range(min(len(indices), MOST))]
     for index in chosen[:1]:
         _times_ns(task, index, outputs[index])  # what is done for the first time only
     times_ns = [found for index in chosen if (found := _times_ns(task, index, outputs[index])) is not None]
