@@ -1,8 +1,10 @@
 """The Python API: every command without a terminal."""
 
+from whichpu.api.bisecting import bisect
 from whichpu.api.checking import Checked, check
 from whichpu.api.measuring import Measurement, Pathlike, load, measure
 from whichpu.api.scenarios import ScenarioMeasurement, scenario
+from whichpu.results.bisection import Bisection
 from whichpu.results.comparison import Comparison, compare
 from whichpu.results.regression import Verdict
 from whichpu.results.scenarios import Row, ScenarioRun, Summary
@@ -10,6 +12,7 @@ from whichpu.results.schema import Campaign
 from whichpu.results.summary import Figures, summarize
 
 __all__ = [
+    "Bisection",
     "Campaign",
     "Checked",
     "Comparison",
@@ -21,6 +24,7 @@ __all__ = [
     "ScenarioRun",
     "Summary",
     "Verdict",
+    "bisect",
     "check",
     "compare",
     "load",
