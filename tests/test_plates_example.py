@@ -4,11 +4,13 @@ import importlib
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from whichpu import tasks
+from whichpu.results.schema import Accuracy, Result
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "licence_plates"
 NETWORKS = {
@@ -126,3 +128,26 @@ def test_full_width_networks_have_the_papers_parameters(script):
         network = networks.ResNet(depth, 1000)
         found = sum(parameter.numel() for parameter in network.parameters()) + 2 * 64 * 49  # two channels more
         assert abs(found - count) < 0.01e6
+
+
+def test_the_tables_name_metric_runtime_delta_and_interval(script):
+    tables = script("tables")
+    told = Accuracy(
+        samples=40, values={"ap50": 0.95}, deltas={"ap50": (-0.05, -0.08, -0.02)}, verdict="worse", agreement=0.9
+    )
+    result = Result(
+        name="onnxruntime:cpu [int8]",
+        target="onnxruntime:cpu",
+        backend="onnxruntime",
+        device="cpu",
+        variant="int8",
+        accuracy=told,
+    )
+    campaign = SimpleNamespace(task=SimpleNamespace(metric="ap50"), results=[result])
+    row = tables.accuracy_table({"detector": campaign})[-1]
+    assert (
+        row
+        == "| Plate detection | ONNX Runtime, int8 | mAP@.5 | 0.9500 | -5.00 | -8.00 to -2.00 | worse | 90.0 % | – |"
+    )
+    result.accuracy, result.why = None, "no form of the network for it"
+    assert "no form of the network" in tables.accuracy_table({"detector": campaign})[-1]

@@ -2,7 +2,7 @@
 
     python tables.py                 # about ten minutes; the machine should do nothing else
     python tables.py --quick         # the same form in a minute: one short round, for a look
-    python tables.py --out tables.md
+    python tables.py --out tables.md --variants fp32 int8
 
 Accuracy is that of the drawn test pictures beside this file; deltas are from PyTorch, on the same pictures.
 """
@@ -38,12 +38,18 @@ METRICS = {"ap50": "mAP@.5", "top1": "accuracy"}
 UNKNOWN = "–"
 
 
-def measured(name: str, folder: Path, budget_s: float, rounds: int | None) -> Campaign:
-    """One network on all runtimes."""
+def measured(name: str, folder: Path, variants: list[str], budget_s: float, rounds: int | None) -> Campaign:
+    """One network on all runtimes, in these precisions."""
     task = HERE / f"{NETWORKS[name][1]}.toml"
     print(f"{name} ...", file=sys.stderr, flush=True)
     found = whichpu.measure(
-        folder / f"{name}.onnx", list(RUNTIMES), data=task, budget_s=budget_s, rounds_most=rounds, seed=1
+        folder / f"{name}.onnx",
+        list(RUNTIMES),
+        data=task,
+        variants=variants,
+        budget_s=budget_s,
+        rounds_most=rounds,
+        seed=1,
     )
     return found.campaign
 
@@ -60,7 +66,7 @@ def accuracy_table(campaigns: dict[str, Campaign]) -> list[str]:
         for result in _ordered(campaign):
             cells = [
                 NETWORKS[name][0],
-                RUNTIMES[result.target],
+                _runtime(result),
                 METRICS.get(metric, metric),
                 *_accuracy(result, metric),
             ]
@@ -92,7 +98,7 @@ def speed_table(campaigns: dict[str, Campaign]) -> list[str]:
     for name, campaign in campaigns.items():
         rows = {row.name: row for row in whichpu.Measurement(campaign).figures}
         for result in _ordered(campaign):
-            cells = [NETWORKS[name][0], RUNTIMES[result.target], *_speed(rows[result.name])]
+            cells = [NETWORKS[name][0], _runtime(result), *_speed(rows[result.name])]
             lines.append(f"| {' | '.join(cells)} |")
     return lines
 
@@ -103,6 +109,11 @@ def _speed(row: Figures) -> list[str]:
     loaded = row.memory.loaded if row.memory else None
     memory = UNKNOWN if loaded is None or loaded.bytes is None else f"{loaded.bytes / 2**20:.0f}"
     return [load, frames, memory]
+
+
+def _runtime(result: Result) -> str:
+    name = RUNTIMES[result.target]
+    return f"{name}, {result.variant}" if result.variant else name
 
 
 def _ordered(campaign: Campaign) -> list[Result]:
@@ -127,7 +138,7 @@ def page(campaigns: dict[str, Campaign]) -> str:
         f"# Licence plates on four runtimes, {datetime.date.today().isoformat()}",
         "",
         "Drawn pictures and small networks: compare runtimes by this, not networks, and not with the study's figures.",
-        f"Batch 1, fp32, one thread. Test part: {sizes}.",
+        f"Batch 1, one thread; fp32 where nothing else is said. Test part: {sizes}.",
         f"{'; '.join(versions.values())}. Reference: {first.reference.by if first.reference else UNKNOWN}.",
         "",
         "## Accuracy (the study's table 3)",
@@ -156,12 +167,14 @@ def main() -> None:
     parser.add_argument(
         "--models", type=Path, default=HERE, help="folder of the networks (default: beside this script)"
     )
+    parser.add_argument("--variants", nargs="+", default=[], help="such as fp32 int8 (default: as given)")
     parser.add_argument("--budget", type=float, default=20.0, help="seconds for each runtime and network (default: 20)")
     parser.add_argument("--quick", action="store_true", help="one short round: for a look, not for figures")
     parser.add_argument("--out", type=Path, help="write the page there too")
     wanted = parser.parse_args()
     budget, rounds = (2.0, 1) if wanted.quick else (wanted.budget, None)
-    text = page({name: measured(name, wanted.models, budget, rounds) for name in wanted.only})
+    campaigns = {name: measured(name, wanted.models, wanted.variants, budget, rounds) for name in wanted.only}
+    text = page(campaigns)
     print(text)
     if wanted.out:
         wanted.out.write_text(text, encoding="utf-8")
