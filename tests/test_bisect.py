@@ -1,6 +1,9 @@
 """Why did it change: planted layers are found, quantisation's causes are named, precision is told from faults."""
 
 import json
+import os
+import re
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +16,7 @@ from made import model_file, value
 from onnx import helper, numpy_helper
 
 from whichpu import UserError
-from whichpu.campaign.bisect import Asked, Study, bisect
+from whichpu.campaign.bisect import Asked, Runner, Study, bisect
 from whichpu.campaign.causes import causes
 from whichpu.campaign.watch import Silence
 from whichpu.models import taps
@@ -22,6 +25,7 @@ from whichpu.results import bisection
 from whichpu.results.bisection import Layer, Output
 from whichpu.stats.apart import apart
 from whichpu.targets.link import WorkerTrouble
+from whichpu.targets.target import Target
 from whichpu.worker.wire import TensorSpec
 
 SHARED = Path("/work/shared/data")
@@ -395,21 +399,34 @@ def test_fp16_is_matched_by_name_with_its_casts(models, tmp_path):
     assert found.layers[0].why_not is None
 
 
+def test_a_crash_is_an_answer_and_the_next_model_runs(models, tmp_path):
+    runner = Runner(Target(backend="onnxruntime"), tmp_path, 60.0)
+    model, spec = onnx.load(models.mlp), [TensorSpec("x", "float32", [1, 16])]
+    data = [np.ones((2, 1, 16), np.float32)]
+    try:
+        first = runner.run(model, spec, data)[0]
+        os.kill(runner.link.pid, signal.SIGKILL)
+        with pytest.raises(WorkerTrouble) as caught:
+            runner.run(model, spec, data)
+        assert caught.value.kind == "crashed"
+        assert np.array_equal(runner.run(model, spec, data)[0], first)
+    finally:
+        runner.close()
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
         (["mlp"], "there is nothing to hold the model against"),
-        (["mlp", "--on", "null:cpu"], "fed|ONNX|nothing|compared|shape|outputs"),
+        (["mlp", "--on", "null:cpu"], "null does not read ONNX"),
         (["mlp", "--on", "litert:cpu"], "does not read ONNX|can't run here"),
-        (["mlp", "--against", "dynamic", "--shape", "a=2x4"], "no input|has 2 inputs"),
+        (["mlp", "--against", "dynamic", "--shape", "a=2x4"], "mlp.onnx has no input 'a'"),
         (["mlp", "--against", "gru"], "there is no file"),
         (["mlp", "--on", "onnxruntime", "--on", "onnxruntime", "--on", "openvino"], "3 targets are given"),
-        (["unknown", "--on", "onnxruntime"], "unknown.onnx does not run"),
+        (["unknown", "--on", "onnxruntime"], "unknown.onnx does not run on onnxruntime:cpu"),
     ],
 )
 def test_bad_wishes_get_a_sentence(models, told, arguments, says):
-    import re
-
     paths = [getattr(models, one, one) for one in arguments]
     ran = told("bisect", *paths)
     assert ran.status == 1, ran.out

@@ -241,7 +241,8 @@ class Study:
         try:
             outputs = side.run(graph.model, specs, arrays)
         except WorkerTrouble as trouble:
-            raise UserError(f"{graph.name} does not run: {trouble}", trouble.remedy) from trouble
+            where = getattr(side, "target", "this runtime")
+            raise UserError(f"{graph.name} does not run on {where}: {trouble}", trouble.remedy) from trouble
         if len(outputs) != len(graph.outputs):
             raise UserError(f"{graph.name} gives {len(outputs)} outputs instead of {len(graph.outputs)}")
         return outputs
@@ -308,8 +309,9 @@ class Study:
         try:
             yield items, run(items)
         except WorkerTrouble as trouble:
-            if len(items) == 1:
-                self.layers[items[0][0]].why_not = str(trouble).strip().splitlines()[0]
+            if len(items) == 1 or trouble.kind == "hung":  # each half would take the whole time again
+                for name, _ in items:
+                    self.layers[name].why_not = str(trouble).strip().splitlines()[0]
                 return
             half = len(items) // 2
             yield from self._split(items[:half], run)
@@ -336,7 +338,9 @@ class Study:
         """Each piece alone, fed with the reference's numbers."""
         ready = [(name, self.pieces[name]) for name in self.points if name in self.our_values]
         ready = [(name, one) for name, one in ready if all(self._called(fed, 1) in self.values for fed in one.fed)]
-        for group in _chunks(ready, TAPS_MOST):
+        each = len(self.samples[0])
+        sizes = {name: taps.bytes_of(self.ours, self.points[name].ours) * each for name, _ in ready}
+        for group in _chunks(ready, [sizes[name] for name, _ in ready]):
             self.watch.phase("running layers alone")
             for pairs, outputs in self._split(
                 group, lambda part: self._alone(self.side, self.ours, part, self.values, 1)
@@ -385,7 +389,10 @@ class Study:
                 self._alone_right(layer)
             except WorkerTrouble as trouble:
                 layer.why_not = str(trouble).strip().splitlines()[0]
-            layer.causes = causes.causes(self.ours, self.theirs, self.pieces[layer.tensor], self.values[layer.tensor])
+        for at in bisection.worst_own(layers):
+            layer = layers[at]
+            values = self.values[layer.tensor]
+            layer.causes = causes.causes(self.ours, self.theirs, self.pieces[layer.tensor], values)
 
     def _alone_wrong(self, layer: Layer) -> None:
         """The reference goes on from what this layer made of the reference's numbers."""
@@ -517,6 +524,7 @@ class Study:
         return Layer(
             tensor=point.name,
             node=named.name or named.output[0],
+            output=_number(named, one.tensor),
             operator=" + ".join(kinds[-4:]),
             feeds_on=[name for name in feeds_on if name in self.points],
         )
@@ -640,6 +648,12 @@ def _without_output(model: Any, name: str) -> Any:
     return model
 
 
+def _number(node: Any, tensor: str) -> int | None:
+    """Which of several outputs of a node a tensor is."""
+    several = [name for name in node.output if name]
+    return list(node.output).index(tensor) if len(several) > 1 and tensor in several else None
+
+
 def _before(graph: Graph, tap: str) -> str:
     """The tensor that a tap shows quantised and dequantised; else the tap itself."""
     node = graph.nodes[graph.maker[tap]] if tap in graph.maker else None
@@ -664,5 +678,15 @@ def _most(outputs: Sequence[Output]) -> Apart:
     return bisection.worst_output(list(outputs)).error
 
 
-def _chunks(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
-    return (items[at : at + size] for at in range(0, len(items), size))
+def _chunks(items: Sequence[Item], sizes: Sequence[int]) -> Iterator[list[Item]]:
+    """Items in groups of :data:`TAPS_MOST` and :data:`BYTES_MOST` at most."""
+    group: list[Item] = []
+    total = 0
+    for item, size in zip(items, sizes, strict=True):
+        if group and (len(group) == TAPS_MOST or total + size > BYTES_MOST):
+            yield group
+            group, total = [], 0
+        group.append(item)
+        total += size
+    if group:
+        yield group

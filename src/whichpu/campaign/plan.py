@@ -402,11 +402,10 @@ def _variants(
                 contenders += [_refused_variant(entry, model, name, problem, settings) for entry in _take(found, name)]
                 continue
             for entry in _take(found, name):
-                contender = _contender(_named(entry, name), made.model, specs, settings, watch)
+                contender = _contender(_named(entry, name), made, specs, settings, watch)
                 contender.result.variant = name
-                contender.result.note = "; ".join(filter(None, [entry.note, *made.notes]))
                 contenders.append(contender)
-            model.forms |= {f"{name}: {format}": form for format, form in made.model.forms.items()}
+            model.forms |= {f"{name}: {format}": form for format, form in made.forms.items()}
     return contenders
 
 

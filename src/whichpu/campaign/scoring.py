@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import shutil
 import tempfile
 import time
 from collections import deque
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from whichpu.campaign.outputs import Differences, outputs_of, refuse_nan
 from whichpu.errors import UserError
@@ -39,7 +41,7 @@ Tell = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Chunk:
-    """Samples that are run together: their indices, their inputs as workers read them, and those left out."""
+    """Samples that are run together: their indices, the folder of their inputs, and why others were left out."""
 
     indices: list[int]
     path: Path
@@ -93,7 +95,7 @@ class Scorer:
                 scored.left_out |= chunk.left_out
                 if not chunk.indices:
                     continue
-                path = chunk.path.with_suffix(".outputs.npz")
+                path = chunk.path.with_suffix(".npz")
                 link.send(wire.Infer(str(chunk.path), str(path), carry=dict(self.task.carry)))
                 if waiting is not None:
                     self._finish(*waiting, scored, reference, keep)
@@ -150,7 +152,7 @@ class Scorer:
         if self.ready_bytes + chunk.bytes <= KEPT_BYTES:
             self.ready[first], self.ready_bytes = chunk, self.ready_bytes + chunk.bytes
         else:
-            chunk.path.unlink(missing_ok=True)
+            shutil.rmtree(chunk.path, ignore_errors=True)
 
     def _chunk(self, indices: range) -> Chunk:
         """Prepare samples and write their inputs, unless they are there."""
@@ -163,15 +165,15 @@ class Scorer:
                 samples[index] = self._fitted(index, self.task.prepare(index))
             except BadSample as problem:
                 left_out[index] = str(problem)
-        path = Path(self.folder.name) / f"{indices[0]}.npz"
+        path = Path(self.folder.name) / f"samples-{indices[0]}"
         if not samples:
             return Chunk([], path, 0, 0, left_out)
-        columns = list(zip(*samples.values(), strict=True))
-        arrays = [column[0] if self.task.carry else np.stack(column) for column in columns]
-        with path.open("wb") as file:
-            np.savez(file, **{f"input_{place}": array for place, array in enumerate(arrays)})  # type: ignore[arg-type]
-        size = sum(array.nbytes for array in arrays)
-        return Chunk(list(samples), path, size, max(len(array) for array in arrays), left_out)
+        path.mkdir(exist_ok=True)
+        for place, column in enumerate(zip(*samples.values(), strict=True)):
+            _write(path / f"input_{place}.npy", column[0] if self.task.carry else column)
+        size = sum(array.nbytes for sample in samples.values() for array in sample)
+        steps = max(len(array) for array in next(iter(samples.values()))) if self.task.carry else len(samples)
+        return Chunk(list(samples), path, size, steps, left_out)
 
     def _fitted(self, index: int, sample: Samples) -> Samples:
         """A sample in the model's types. Raises :class:`BadSample` for one that the model doesn't take."""
@@ -264,6 +266,17 @@ class Kept:
 def by_sample(outputs: Samples, task: Task) -> Samples:
     """A file's outputs with a leading axis of samples: that of a sequence's steps is within one sample."""
     return [array[np.newaxis] for array in outputs] if task.carry else outputs
+
+
+def _write(path: Path, arrays: Sequence[npt.NDArray[Any]]) -> None:
+    """Write arrays of one shape and type as one ``.npy`` file, ``[arrays, *shape]``, without a copy of them all."""
+    form = np.lib.format
+    shape, dtype = (len(arrays), *arrays[0].shape), arrays[0].dtype
+    with path.open("wb") as file:
+        header = {"descr": form.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+        form.write_array_header_1_0(file, header)
+        for array in arrays:
+            file.write(np.ascontiguousarray(array).data)
 
 
 def spare_threads(busy: int) -> int:

@@ -29,7 +29,8 @@ class Graph:
     def __init__(self, model: Any, name: str = "the model") -> None:
         self.model, self.name = model, name
         self.nodes = list(model.graph.node)
-        self.weights = {tensor.name for tensor in model.graph.initializer}
+        self.dense = {tensor.name: tensor for tensor in model.graph.initializer}
+        self.weights = set(self.dense)
         self.weights |= {tensor.values.name for tensor in model.graph.sparse_initializer}
         self.inputs = [value.name for value in model.graph.input if value.name not in self.weights]
         self.outputs = [value.name for value in model.graph.output]
@@ -63,9 +64,8 @@ class Graph:
         """The value of an initialiser or of a Constant as an array; ``None`` for any other tensor."""
         from onnx import numpy_helper
 
-        for tensor in self.model.graph.initializer:
-            if tensor.name == name:
-                return numpy_helper.to_array(tensor)
+        if name in self.dense:
+            return numpy_helper.to_array(self.dense[name])
         node = self.nodes[self.maker[name]] if name in self.maker else None
         if node is not None and node.op_type == "Constant" and node.attribute[0].name == "value":
             return numpy_helper.to_array(node.attribute[0].t)

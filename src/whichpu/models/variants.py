@@ -10,7 +10,7 @@ import hashlib
 import json
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -64,14 +64,6 @@ class Calibration:
     folder: Path
     count: int
     sha256: str
-
-
-@dataclass
-class Made:
-    """A variant as a model of its own, and what is to be known about it, in sentences."""
-
-    model: Model
-    notes: list[str] = field(default_factory=list)
 
 
 def _static(method: str, per_channel: bool) -> Variant:
@@ -149,8 +141,8 @@ def calibration(
     return Calibration(folder, count, digest.hexdigest())
 
 
-def make(model: Model, name: str, specs: list[TensorSpec], inputs: Calibration | None, cache: Path) -> Made:
-    """A variant of the model, from the cache when it was made before. ``model`` is never touched.
+def make(model: Model, name: str, specs: list[TensorSpec], inputs: Calibration | None, cache: Path) -> Model:
+    """A variant as a model of its own, from the cache when it was made before. ``model`` is never touched.
 
     ``inputs`` are needed by a variant that is calibrated. Raises :class:`ConversionError` with the tool's last words.
     """
@@ -172,6 +164,7 @@ def make(model: Model, name: str, specs: list[TensorSpec], inputs: Calibration |
         timeout_s=TIMEOUT_S,
     )
     calibrated = f", {used.count} calibration samples" if used else ""
+    told = [line.removeprefix(TOLD) for line in convert.lines(made.log) if line.startswith(TOLD)]
     form = Form(
         format=variant.format,
         file=made.path.name,
@@ -180,11 +173,11 @@ def make(model: Model, name: str, specs: list[TensorSpec], inputs: Calibration |
         origin="made",
         tool=f"{made.tool} ({made.tool_version}): {variant.says}{calibrated}",
         precision=onnx_file.precision(onnx_file.read(made.path)) if variant.format == "onnx" else None,
+        notes=list(dict.fromkeys(told)),
     )
     twin = Model(name=model.name, path=made.path, forms={form.format: form}, paths={form.format: made.path})
     twin.inputs = specs
-    told = [line.removeprefix(TOLD) for line in convert.lines(made.log) if line.startswith(TOLD)]
-    return Made(twin, list(dict.fromkeys(told)))
+    return twin
 
 
 def _converter(name: str, variant: Variant) -> Converter:

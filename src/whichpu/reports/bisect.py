@@ -15,6 +15,12 @@ if TYPE_CHECKING:
 AROUND = 3
 """Layers shown before and after the first that differs."""
 WORST = 8
+CAUSES = 3
+KINDS = {
+    "weights": "one scale serves channels of very unequal weights",
+    "range": "the range is wide for most of the values",
+    "clipped": "the range cuts values off",
+}
 LONGEST = 44
 """Characters of a node's name; some exporters join a dozen names to one."""
 
@@ -31,9 +37,8 @@ def show(found: Bisection, screen: Console) -> None:
     worst = worst_own(found.layers)[:WORST]
     if worst and found.verdict != "same":
         _table(screen, "Largest own errors", [found.layers[at] for at in worst], found, worst)
-    for layer in dict.fromkeys([*([found.cause] if found.cause is not None else []), *worst]):
-        for cause in found.layers[layer].causes:
-            print_item(screen, f"{name(found.layers[layer])}: {cause.says}. Try: {cause.advice}.", indent=0)
+    for sentence in causes(found):
+        print_item(screen, sentence, indent=0)
     for note in notes(found):
         print_item(screen, note, indent=0)
 
@@ -50,6 +55,19 @@ def sentences(found: Bisection) -> list[str]:
         said.append(_first(found, found.layers[found.first]))
     said.append(_verdict(found))
     return [sentence for sentence in said if sentence]
+
+
+def causes(found: Bisection) -> list[str]:
+    """What is wrong with the scales of quantised layers: the worst few in full, then how many more there are."""
+    said = [found.layers[found.cause]] if found.cause is not None else []
+    said += [layer for layer in map(found.layers.__getitem__, worst_own(found.layers)) if layer not in said]
+    pairs = [(layer, cause) for layer in said for cause in layer.causes]
+    told = [f"{name(layer)}: {cause.says}. Try: {cause.advice}." for layer, cause in pairs[:CAUSES]]
+    for kind, words in KINDS.items():
+        more = sum(cause.kind == kind for _, cause in pairs[CAUSES:])
+        if more:
+            told.append(f"In {more} more layer{'s' * (more > 1)} {words}.")
+    return told
 
 
 def notes(found: Bisection) -> list[str]:
@@ -71,7 +89,7 @@ def notes(found: Bisection) -> list[str]:
 
 def name(layer: Layer) -> str:
     """A node's name, its end where it is very long."""
-    return _short(layer.node)
+    return _short(layer.node) + (f" [{layer.output}]" if layer.output is not None else "")
 
 
 def figure(error: Apart | None) -> str:
@@ -148,10 +166,16 @@ def _gradual(found: Bisection) -> str:
     if like is None:
         return "No single layer makes it: each one's own error is within the bound, and they add up."
     count, median = like
+    lossy = any(layer.causes for layer in found.layers)
+    so = (
+        "Some of their scales serve badly, as told below."
+        if lossy
+        else "That is how a lower precision looks, not a fault."
+    )
     layers = "1 layer has an own error" if count == 1 else f"{count} layers have own errors"
     return (
         f"No single layer makes it: {layers} beyond the bound (median {median:.2e}), and without any one of them most"
-        " of the difference is left. That is how a lower precision looks, not a fault."
+        f" of the difference is left. {so}"
     )
 
 

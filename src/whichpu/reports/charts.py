@@ -1,4 +1,4 @@
-"""Charts as SVG text, from plain data. Colours are few: one for the front runners, one for the rest."""
+"""Charts as SVG text, from plain data. Colours are few: one for the front runners, one for the rest, one for a loss."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     import altair
 
 INK, QUIET, GRID, FRONT, REST = "#1f2328", "#59636e", "#dfe3e8", "#0969da", "#818b98"
-DARK = {INK: "#e6edf3", QUIET: "#9da7b3", GRID: "#31373f", FRONT: "#58a6ff", REST: "#8b949e"}
+LOSS = "#bc4c00"
+DARK = {INK: "#e6edf3", QUIET: "#9da7b3", GRID: "#31373f", FRONT: "#58a6ff", REST: "#8b949e", LOSS: "#f0a25c"}
 """Each colour on a dark page; a page's style sheet swaps them by the attributes that hold them."""
 
 FONT = "Arial, Helvetica, Liberation Sans, sans-serif"
@@ -49,6 +50,17 @@ class Spread(NamedTuple):
     front: bool
 
 
+class Delta(NamedTuple):
+    """One contender's difference from the reference and its interval; ``tone`` is ``better``, ``worse`` or empty."""
+
+    name: str
+    label: str
+    value: float
+    low: float | None
+    high: float | None
+    tone: str = ""
+
+
 def medians(rows: Sequence[Median], unit: str, width: int = WIDE) -> str:
     """A dot a contender with its interval; below it a small dot for each round."""
     seen = [value for row in rows for value in (row.value, row.low, row.high, *row.rounds) if value is not None]
@@ -81,10 +93,35 @@ def spreads(rows: Sequence[Spread], unit: str, width: int = WIDE) -> str:
     )
 
 
+def deltas(rows: Sequence[Delta], title: str, least: float, width: int = WIDE) -> str:
+    """A dot a contender with its interval, around a line at 0; ``least`` is the least that each side spans."""
+    import altair as alt
+
+    reach = 1.08 * max([least, *(abs(value) for row in rows for value in (row.value, row.low, row.high) if value)])
+    frame = _Frame(rows, [-reach, reach], title, width, domain=(-reach, reach))
+    bars = [{**frame.place(i), "x": row.low, "x2": row.high} for i, row in enumerate(rows) if row.low is not None]
+    dots = [{**frame.place(i), "x": row.value} for i, row in enumerate(rows)]
+    line = [{"x": 0.0, "y": 0.0, "y2": frame.height, "colour": INK}]
+    return frame.draw(
+        frame.marks(line).mark_rule(strokeDash=[4, 3]).encode(y2=alt.Y2("y2:Q")),
+        frame.marks(bars, x2=True).mark_rule(strokeWidth=2.5),
+        frame.marks(bars).mark_tick(thickness=2.5, size=9),
+        frame.marks([{**bar, "x": bar["x2"]} for bar in bars]).mark_tick(thickness=2.5, size=9),
+        frame.marks(dots).mark_circle(size=72, opacity=1),
+    )
+
+
 class _Frame:
     """Rows from top to bottom, names at the left and numbers at the right; above the row where it is narrow."""
 
-    def __init__(self, rows: Sequence[Median | Spread], seen: list[float], title: str, width: int) -> None:
+    def __init__(
+        self,
+        rows: Sequence[Median | Spread | Delta],
+        seen: list[float],
+        title: str,
+        width: int,
+        domain: tuple[float, float] | None = None,
+    ) -> None:
         self.rows = rows
         self.stacked = width < 600
         self.names = [wrapped(row.name, 32) for row in rows]
@@ -99,11 +136,17 @@ class _Frame:
         self.log = min(seen) > 0 and max(seen) / min(seen) > LOG_FROM
         self.ticks = log_ticks(min(seen), max(seen), self.width // 55) if self.log else None
         self.domain = [self.ticks[0], self.ticks[-1]] if self.ticks else [0.0, max(seen) * 1.02]
+        self.nice = not self.log
+        if domain is not None:
+            self.domain, self.nice = list(domain), False
         self.title = f"{title} (logarithmic scale)" if self.log else title
 
     def place(self, index: int) -> dict[str, Any]:
         """The part of a datum that says in which row it goes, and in which colour."""
-        return {"y": self.spots[index], "colour": FRONT if self.rows[index].front else REST}
+        row = self.rows[index]
+        if isinstance(row, Delta):
+            return {"y": self.spots[index], "colour": {"better": FRONT, "worse": LOSS}.get(row.tone, REST)}
+        return {"y": self.spots[index], "colour": FRONT if row.front else REST}
 
     def marks(self, data: list[dict[str, Any]], x2: bool = False) -> altair.Chart:
         """Data placed on both axes, without a mark yet."""
@@ -126,7 +169,7 @@ class _Frame:
     def _x(self) -> altair.X:
         import altair as alt
 
-        scale = alt.Scale(type="log" if self.log else "linear", domain=self.domain, nice=not self.log)
+        scale = alt.Scale(type="log" if self.log else "linear", domain=self.domain, nice=self.nice)
         axis = alt.Axis(
             title=self.title,
             **({"values": self.ticks} if self.ticks else {"tickCount": self.width // 90}),

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from whichpu.reports import (
+    accuracy,
     boundary,
     charts,
     conditions,
@@ -19,18 +20,21 @@ from whichpu.reports import (
     memory,
     normalised_chart,
     power_charts,
+    precision,
+    precision_chart,
     sustained,
     sustained_charts,
     units,
 )
 from whichpu.reports.normalised import Fact, Normalised, normalised
 from whichpu.reports.words import STATUS, VERDICTS
+from whichpu.results.accuracy import smaller_is_better, unit_of
 from whichpu.results.comparison import Comparison, agreeing, compare, fastest, measured_results
 from whichpu.results.energy.doubts import ENERGY
 from whichpu.results.known import why_stopped
 from whichpu.results.latencies import round_logs, steady_blocks
 from whichpu.results.scenarios import ScenarioRun
-from whichpu.results.schema import Campaign, Doubt, Form, Result
+from whichpu.results.schema import Campaign, Doubt, Form, Result, TaskInfo
 from whichpu.results.summary import Figures, summarize
 from whichpu.results.sustained import SUSTAINED, outlook
 from whichpu.stats import describe
@@ -177,6 +181,8 @@ def page(files: Sequence[tuple[str, Campaign | ScenarioRun]], normalise_to: str 
             views=views,
             together=_bars(together),
             measured=bool(campaigns),
+            scored=any(view.get("accuracy") for view in views),
+            pictures=any(card.picture for view in views for card in _cards(view)),
             metered=any(view["energy"]["tables"] for view in views if view.get("energy")),
             tested=len(campaigns) < len(files),
             swaps=charts.DARK,
@@ -185,6 +191,11 @@ def page(files: Sequence[tuple[str, Campaign | ScenarioRun]], normalise_to: str 
             alpha=f"{100 * ALPHA:g} %",
         )
     )
+
+
+def _cards(view: dict[str, Any]) -> Iterable[accuracy.Card]:
+    for gallery in (view.get("accuracy") or {}).get("galleries", []):
+        yield from gallery.cards
 
 
 def fragment(campaign: Campaign) -> str:
@@ -212,7 +223,8 @@ def headline(campaign: Campaign) -> list[str]:
     first, ran = measured[0], {row.name: row for row in measured}
     ratios = sorted((row for row in compare(campaign) if row.contender in ran), key=lambda row: row.ratio or math.inf)
     opening = _opening(first, ratios, campaign)
-    return [opening, *_cautions(first, ratios, campaign), *_others(ratios, ran), *unfinished]
+    bought = accuracy.cautions(campaign, measured)
+    return [opening, *bought, *_cautions(first, ratios, campaign), *_others(ratios, ran), *unfinished]
 
 
 def _opening(first: Figures, ratios: list[Comparison], campaign: Campaign) -> str:
@@ -274,9 +286,11 @@ def _view(number: int, file: str, campaign: Campaign, alone: bool = True) -> dic
         "facts": list(_facts(campaign, measured)),
         "charts": _charts(campaign, measured, results),
         "tables": _tables(campaign, measured, notes) if measured else [],
+        "accuracy": _accuracy(campaign, rows, measured, notes),
         "sustained": _sustained(campaign, rows, notes),
         "energy": _energy(campaign, file, measured, notes, alone),
         "memory": _memory(campaign, measured, notes),
+        "precision": _precision(campaign, rows, notes),
         "harness": [(_harness(row, measured), notes.touching(row, "median")) for row in yardsticks],
         "lacking": [_lack(row, results[row.name], notes) for row in rows if _lacking(row)],
         "ran": [_what_ran(row, results[row.name], campaign) for row in measured],
@@ -287,6 +301,29 @@ def _view(number: int, file: str, campaign: Campaign, alone: bool = True) -> dic
             *_unmetered(campaign, rows),
         ],
         "notes": notes,
+    }
+
+
+def _accuracy(campaign: Campaign, rows: list[Figures], measured: list[Figures], notes: Notes) -> dict[str, Any] | None:
+    """The table, deltas as a chart, samples whose answer changed, the protocol; ``None`` where nothing was scored."""
+    task, known = campaign.task, {row.name: row for row in rows}
+    ranked = [*measured, *(row for row in rows if row not in measured and not row.yardstick)]
+    grid = accuracy.grid(campaign, ranked)
+    if task is None or grid is None:
+        return None
+    table = _of_grid(grid, notes)
+    place = [head.text for head in table.heads].index(accuracy.DIFFERENCE)
+    for line in table.rows:
+        line[place] = replace(line[place], marks=notes.touching(known[line[0].text], "difference"))
+    deltas, (words, least) = accuracy.deltas(campaign, ranked), accuracy.axis(task, campaign)
+    drawn = [charts.deltas(deltas, words, least, width) for width in WIDTHS] if deltas else []
+    return {
+        "table": table,
+        "charts": [_chart("What is lost", accuracy.CHART_SAYS, drawn, deltas)] if deltas else [],
+        "sentences": accuracy.sentences(campaign, ranked),
+        "galleries": accuracy.galleries(campaign, ranked),
+        "changed_says": accuracy.CHANGED_SAYS,
+        "protocol": accuracy.protocol(task),
     }
 
 
@@ -320,6 +357,20 @@ def _memory(campaign: Campaign, rows: list[Figures], notes: Notes) -> dict[str, 
         "charts": [_chart("Memory while loading", memory.CURVE_SAYS, drawn, panels)] if panels else [],
         "sentences": memory.sentences(rows),
         "table": _of_grid(memory.grid(rows), notes),
+    }
+
+
+def _precision(campaign: Campaign, rows: list[Figures], notes: Notes) -> dict[str, Any] | None:
+    """Where variants were measured: the table, how they were made, and speed against accuracy."""
+    task, dots = campaign.task, precision.dots(campaign, rows)
+    if not precision.lines(campaign, rows):
+        return None
+    says = precision.delta_says(task) if task is not None else ""
+    drawn = [precision_chart.trade(dots, says, width) for width in WIDTHS] if dots else []
+    return {
+        "table": _of_grid(precision.grid(campaign, rows), notes),
+        "sentences": precision.sentences(campaign),
+        "charts": [_chart("Speed against accuracy", precision.CHART_SAYS, drawn, dots)] if drawn else [],
     }
 
 
@@ -409,18 +460,22 @@ def _latency(campaign: Campaign, rows: list[Figures], notes: Notes) -> Table:
 
 
 def _beside(campaign: Campaign, rows: list[Figures], notes: Notes) -> Table:
-    task, load = campaign.task, units.time_unit(row.load_ns for row in rows)
+    scored = bool(accuracy.scored(campaign, rows))  # then outputs and scores have a table of their own
+    task, load = None if scored else campaign.task, units.time_unit(row.load_ns for row in rows)
     first = units.time_unit(row.first_ns for row in rows)
     heads = [Head("contender", words=True), Head("load", load.name), Head("first inference", first.name)]
     heads += [
         Head("opening", "× steady"),
         Head("throughput", "1/s"),
         Head("cores used"),
-        Head("largest difference", "from the reference"),
     ]
+    heads += [] if scored else [Head(accuracy.DIFFERENCE, "from the reference")]
     if task is not None:
-        metric = task.metric.upper()
-        heads += [Head(metric, task.unit), Head(f"{metric} change", f"{task.unit}, from the reference’s")]
+        metric, unit = accuracy.name_of(task.metric), unit_of(task)
+        heads += [
+            Head(metric, units.score_unit(unit)),
+            Head(f"{metric} change", f"{units.delta_unit(unit)}, from the reference’s"),
+        ]
     cells = []
     for row in rows:
         line = [
@@ -430,12 +485,15 @@ def _beside(campaign: Campaign, rows: list[Figures], notes: Notes) -> Table:
             _cell(row.opening_ratio, units.digits(row.opening_ratio, 2), "no block had a cold opening", notes),
             _cell(row.throughput_per_s, units.digits(row.throughput_per_s), "no wall time was read", notes),
             _cell(row.cores_used, units.cores(row.cores_used), "no CPU time was read", notes),
-            _difference(row, notes),
         ]
+        line += [] if scored else [_difference(row, notes)]
         if task is not None:
-            line.append(_cell(row.score, units.digits(row.score, 4), "the outputs were not scored", notes))
-            line.append(_cell(row.score_delta, units.signed(row.score_delta), "no score to hold it against", notes))
+            shown, delta = units.score(row.score, unit), units.score_delta(row.score_delta, unit)
+            line.append(_cell(row.score, shown, "the outputs were not scored", notes))
+            line.append(_cell(row.score_delta, delta, "no score to hold it against", notes))
         cells.append(line)
+    if scored:
+        return Table("Starting and load", "medians over rounds", heads, cells)
     return Table("Starting, outputs and load", "medians over rounds; outputs over all samples", heads, cells)
 
 
@@ -524,16 +582,17 @@ def _scores(campaign: Campaign) -> Iterable[str]:
     task, reference = campaign.task, campaign.reference
     if reference is not None:
         score = "" if reference.score is None or task is None else (
-            f"; its {task.metric.upper()} is {units.digits(reference.score, 4)} {task.unit}")  # fmt: skip
+            f"; its {accuracy.name_of(task.metric)} is {accuracy.score_of(reference.score, task)}")  # fmt: skip
         yield f"Reference outputs are by {reference.by}, over {reference.samples} samples{score}."
     if task is not None and task.naive is not None:
-        yield _naive(task.metric, task.naive, task.unit, task.naive_says, reference.score if reference else None)
+        yield _naive(task, task.naive, reference.score if reference else None)
 
 
-def _naive(metric: str, naive: float, unit: str, says: str | None, reference: float | None) -> str:
-    better = metric == "rmse" and reference is not None and naive < reference
+def _naive(task: TaskInfo, naive: float, reference: float | None) -> str:
+    smaller = smaller_is_better(task)
+    better = reference is not None and smaller is not None and (naive < reference if smaller else naive > reference)
     than = ", which is better than the reference’s" if better else ""
-    return f"The naive guess ({says or 'without a model'}) scores {units.digits(naive, 4)} {unit}{than}."
+    return f"The naive guess ({task.naive_says or 'without a model'}) scores {accuracy.score_of(naive, task)}{than}."
 
 
 def _harness(row: Figures, measured: list[Figures]) -> str:
@@ -605,7 +664,16 @@ def _chart(
     title: str,
     says: str,
     drawn: list[str],
-    rows: Sequence[charts.Median | charts.Spread | sustained_charts.Panel | memory.Panel | power_charts.Panel | Fact],
+    rows: Sequence[
+        charts.Median
+        | charts.Spread
+        | charts.Delta
+        | sustained_charts.Panel
+        | memory.Panel
+        | power_charts.Panel
+        | precision_chart.Dot
+        | Fact
+    ],
 ) -> dict[str, Any]:
     from markupsafe import Markup
 

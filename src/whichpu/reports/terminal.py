@@ -6,13 +6,14 @@ import io
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from whichpu.reports import boundary, conditions, energy, memory, sustained, units
+from whichpu.reports import accuracy, boundary, conditions, energy, memory, precision, sustained, units
 from whichpu.reports.tables import NAME_LEAST, Column, fits, print_item, print_tables, safe, table
 from whichpu.reports.words import METRICS, STATUS, VERDICTS
+from whichpu.results.accuracy import unit_of
 from whichpu.results.boundary import PARTS
 from whichpu.results.comparison import Comparison, agreeing, compare, fastest, measured_results
 from whichpu.results.known import why_stopped
-from whichpu.results.schema import Campaign, Doubt
+from whichpu.results.schema import Campaign, Doubt, TaskInfo
 from whichpu.results.summary import Figures, summarize
 
 if TYPE_CHECKING:
@@ -48,7 +49,9 @@ def show(campaign: Campaign, screen: Console) -> None:
     if measured:
         _print_latencies(screen, measured, verdicts)
         _print_others(screen, measured, campaign)
+        accuracy.show(campaign, measured, screen)
         memory.show(measured, screen)
+        precision.show(campaign, rows, screen)
     for line in [*_notes(rows, campaign), *boundary.sentences(measured, campaign)]:
         screen.print(line, markup=False)
     screen.print(f"\n{why_stopped(campaign)}", markup=False)
@@ -158,13 +161,9 @@ def _print_others(screen: Console, rows: list[Figures], campaign: Campaign) -> N
     outputs = [
         column(f"load ({load.name})", lambda row: units.in_unit(row.load_ns, load)),
         column(f"first inference ({first.name})", lambda row: units.in_unit(row.first_ns, first)),
-        column("largest difference", lambda row: units.small(row.difference.max_abs if row.difference else None)),
-        column("relative", lambda row: units.small(row.difference.relative if row.difference else None)),
     ]
-    if campaign.task is not None:
-        metric = f"{campaign.task.metric.upper()} ({campaign.task.unit})"
-        outputs.append(column(metric, lambda row: units.digits(row.score, 5)))
-        outputs.append(column("delta", lambda row: units.signed(row.score_delta)))
+    if not accuracy.scored(campaign, rows):  # else they have a table of their own
+        outputs += _outputs(rows, campaign.task)
     effort = [
         column("inf/s", lambda row: units.digits(row.throughput_per_s)),
         column("inferences", lambda row: f"{row.count:,}"),
@@ -172,6 +171,19 @@ def _print_others(screen: Console, rows: list[Figures], campaign: Campaign) -> N
         column("cores used", lambda row: units.cores(row.cores_used)),
     ]
     print_tables(screen, _names(rows), {"start and outputs": outputs, "effort": effort}, "start, outputs and effort")
+
+
+def _outputs(rows: list[Figures], task: TaskInfo | None) -> list[Column]:
+    largest = [units.small(row.difference.max_abs if row.difference else None) for row in rows]
+    relative = [units.small(row.difference.relative if row.difference else None) for row in rows]
+    columns = [Column("largest difference", largest, right=True), Column("relative", relative, right=True)]
+    if task is None:
+        return columns
+    unit = unit_of(task)
+    scores = [units.score(row.score, unit, 5) for row in rows]
+    deltas = [units.score_delta(row.score_delta, unit) for row in rows]
+    heading = f"{accuracy.name_of(task.metric)} ({units.score_unit(unit)})".removesuffix(" ()")
+    return [*columns, Column(heading, scores, right=True), Column("delta", deltas, right=True)]
 
 
 def _print_absent(screen: Console, rows: list[Figures]) -> None:
@@ -268,9 +280,10 @@ def _notes(rows: list[Figures], campaign: Campaign) -> list[str]:
         )
     task = campaign.task
     if task is not None and campaign.reference is not None and campaign.reference.score is not None:
-        score = units.digits(campaign.reference.score, 5)
-        naive = f"; {task.naive_says} scores {units.digits(task.naive, 5)}" if task.naive is not None else ""
-        notes.append(f"Its {task.metric.upper()} is {score} {task.unit}{naive}.")
+        score = accuracy.score_of(campaign.reference.score, task, 5)
+        naive = units.score(task.naive, unit_of(task), 5)
+        besides = f"; {task.naive_says} scores {naive}" if task.naive is not None else ""
+        notes.append(f"Its {accuracy.name_of(task.metric)} is {score}{besides}.")
     if task is not None:
         notes += [f"About the data: {note}." for note in task.notes]
     return notes + [

@@ -151,6 +151,46 @@ def signed(value: float | None, significant: int = 2) -> str:
     return shown if shown.startswith(("-", "+")) else f"+{shown}"
 
 
+SHARE = "share"
+"""The unit of what is told in percent; its differences are told in percentage points."""
+
+
+def score_unit(unit: str) -> str:
+    """What stands at the head of a column of scores."""
+    return "%" if unit == SHARE else unit
+
+
+def delta_unit(unit: str) -> str:
+    """What stands at the head of a column of differences of scores."""
+    return "points" if unit == SHARE else unit
+
+
+def score(value: float | None, unit: str, significant: int = 4) -> str:
+    """A score in a column of its unit: a share in percent to a hundredth."""
+    if value is None:
+        return UNKNOWN
+    return f"{100 * value:.2f}" if unit == SHARE else digits(value, significant)
+
+
+def score_delta(value: float | None, unit: str) -> str:
+    """A difference of scores in a column of its unit: of shares in percentage points to a hundredth."""
+    if value is None or value == 0 or unit != SHARE:
+        return signed(value)
+    return f"{100 * value:+.2f}" if abs(value) >= 5e-5 else signed(100 * value)
+
+
+def score_range(low: float | None, high: float | None, unit: str) -> str:
+    """An interval of a difference of scores."""
+    if low is None or high is None:
+        return UNKNOWN
+    return "0" if low == high == 0 else f"{score_delta(low, unit)} to {score_delta(high, unit)}"
+
+
+def with_unit(shown: str, unit: str) -> str:
+    """A figure and its unit, where it has one."""
+    return f"{shown} {unit}".rstrip()
+
+
 def size(value: float | None) -> str:
     """Bytes in decimal units, as ``1.2 MB``."""
     if value is None:

@@ -28,5 +28,22 @@ METRICS = {
 }
 """What is compared; latency goes without saying."""
 
+SCORES = {
+    "top1": "top-1 accuracy",
+    "top5": "top-5 accuracy",
+    "ap50": "mAP@.5",
+    "ap75": "mAP@.75",
+    "ap": "mAP@.5:.95",
+    "exact": "exact matches",
+    "cer": "character error rate",
+    "miou": "mIoU",
+    "pixel-accuracy": "pixel accuracy",
+    "chamfer": "Chamfer distance",
+    "chamfer-l1": "Chamfer-L1 distance",
+    "rmse": "RMSE",
+    "mae": "MAE",
+}
+"""Metrics of the tasks as people call them; any other by its own name."""
+
 PLAINER = {"’": "'", "–": "-", "µ": "u", "±": "+-", "·": "-", "…": "."}
 """What stands for a character that a terminal of few letters can't show."""

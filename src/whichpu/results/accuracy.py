@@ -28,6 +28,11 @@ RATIOS = {"ratio": Ratio, "root-ratio": RootRatio}
 Word = Literal["better", "worse", "no-difference", "too-small-to-matter"]
 
 
+def unit_of(task: TaskInfo) -> str:
+    """The unit of the task's metrics; ``share`` of those that are told in percent, differences in percentage points."""
+    return "share" if task.kind == "detection" else task.unit
+
+
 def smaller_is_better(task: TaskInfo) -> bool | None:
     """Is less of the task's metric better? ``None``: not known."""
     if task.better is not None:

@@ -44,7 +44,7 @@ class Cause(msgspec.Struct, kw_only=True):
 
 
 class Layer(msgspec.Struct, kw_only=True):
-    """The nodes that make one tensor from those before it.
+    """The nodes that make one tensor from those before it. ``output`` is its number where ``node`` has several.
 
     ``error`` is the tensor's with the real inputs of the model: inherited and own. ``own`` is what the layer adds: its
     error when fed the reference's inputs. ``alone`` is the error of the model's outputs when only this layer is wrong;
@@ -54,6 +54,7 @@ class Layer(msgspec.Struct, kw_only=True):
     tensor: str
     node: str
     operator: str
+    output: int | None = None
     error: Apart | None = None
     own: Apart | None = None
     alone: Apart | None = None
@@ -164,9 +165,9 @@ def culprit(layers: list[Layer], outputs: list[Output], bound: float) -> int | N
 
 
 def alike(layers: list[Layer], bound: float) -> tuple[int, float] | None:
-    """How many layers have own errors beyond the bound, and their median."""
-    sizes = [layer.own.size for layer in layers if layer.own is not None and layer.own.beyond(bound)]
-    return (len(sizes), statistics.median(sizes)) if sizes else None
+    """How many nodes have own errors beyond the bound, and the median of these errors."""
+    lossy = [(layer.node, layer.own.size) for layer in layers if layer.own is not None and layer.own.beyond(bound)]
+    return (len({node for node, _ in lossy}), statistics.median(size for _, size in lossy)) if lossy else None
 
 
 def _left(layer: Layer) -> float:

@@ -26,7 +26,8 @@ Nanoseconds = Annotated[int, Meta(ge=0)]
 class Form(msgspec.Struct, kw_only=True, frozen=True):
     """One file form of the model. ``sha256`` runs over all its files (weights beside it too).
 
-    ``precision`` is that of an ONNX graph's weights; ``None`` for forms that are not looked into.
+    ``precision`` is that of an ONNX graph's weights; ``None`` for forms that are not looked into. ``notes`` are
+    sentences about a form that WhichPU made: what of it is quantised, what not.
     """
 
     format: str
@@ -37,6 +38,7 @@ class Form(msgspec.Struct, kw_only=True, frozen=True):
     tool: str | None = None
     precision: str | None = None
     warnings: list[str] = []
+    notes: list[str] = []
 
 
 class ModelInfo(msgspec.Struct, kw_only=True):

@@ -304,11 +304,19 @@ def _check_options(job: wire.Open, known: Dict[str, str]) -> None:
 
 
 def _inputs(path: str, session: Session) -> Arrays:
-    with numpy.load(path, allow_pickle=False) as file:
-        inputs = [file["input_%d" % index] for index in range(len(file.files))]
+    if os.path.isdir(path):
+        inputs = [_mapped(os.path.join(path, "input_%d.npy" % index)) for index in range(len(os.listdir(path)))]
+    else:
+        with numpy.load(path, allow_pickle=False) as file:
+            inputs = [file["input_%d" % index] for index in range(len(file.files))]
     if session.inputs and len(inputs) != len(session.inputs):
         raise Refused("the model takes %d inputs, the data has %d" % (len(session.inputs), len(inputs)))
     return inputs
+
+
+def _mapped(path: str) -> Any:
+    """An array whose bytes are read when they are used; the file stays as it is if they are written to."""
+    return numpy.asarray(numpy.load(path, mmap_mode="c", allow_pickle=False))
 
 
 def _sample(inputs: Arrays, index: int) -> Arrays:

@@ -114,6 +114,9 @@ class Endure:
 class Infer:
     """Run every sample of the inputs file (as in :class:`Bind`); write all outputs, ``[samples, *shape]``.
 
+    ``inputs`` may also be a folder that holds ``input_0.npy``, ``input_1.npy``, ... and nothing else: a dataset is read
+    as it is run.
+
     An output whose shape depends on the data is written as ``output_0_0``, ``output_0_1``, ..., one for each sample.
 
     ``carry`` makes the samples the steps of one sequence, run in order: output index to the input index it is fed back
