@@ -2,8 +2,8 @@
 
 Three cases: small pictures as handwritten digits (both stages take microseconds), 640x480 JPEG files to 320x320 with a
 network that takes longer than preparing, and with one that takes less. Measured side by side, in random order, in every
-round: preparing alone (as many threads as scoring uses), inference alone (the worker's time in the network, without
-reading or writing files), and scoring. The pictures are in the file cache.
+round: preparing alone (as many threads as scoring uses; nothing is written), inference alone (the worker's time in the
+network, without reading or writing files), and scoring. The pictures are in the file cache.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -99,15 +100,16 @@ def measured(case: Case, folder: Path, rounds: int, seed: int, share: float) -> 
     """Seconds of each stage alone, and of scoring, in each round."""
     task = made(case, folder, max(1, int(share * case.samples)))
     model = artefact.load(networks.classifier(folder / "model.onnx", case.shape, case.widths))
-    assert model.inputs is not None
+    specs = model.inputs
+    assert specs is not None
     path = str(model.paths["onnx"])
     random, times = np.random.default_rng(seed), {"preparing": [], "inference": [], "scoring": []}  # type: ignore[var-annotated]
     with local.start(threads=THREADS) as link:
-        link.ask(wire.Open("onnxruntime", "cpu", path, "onnx", threads=THREADS, inputs=model.inputs), wire.Opened)
+        link.ask(wire.Open("onnxruntime", "cpu", path, "onnx", threads=THREADS, inputs=specs), wire.Opened)
         stages: dict[str, Callable[[], float]] = {
-            "preparing": lambda: prepared(task, model.inputs),
-            "inference": lambda: inferred(task, model.inputs, link),
-            "scoring": lambda: scored(task, model.inputs, link),
+            "preparing": lambda: prepared(task, specs),
+            "inference": lambda: inferred(task, specs, link),
+            "scoring": lambda: scored(task, specs, link),
         }
         for number in range(rounds + 1):
             for name in random.permutation(list(stages)):
@@ -138,21 +140,27 @@ def made(case: Case, folder: Path, samples: int) -> Task:
 
 
 def prepared(task: Task, specs: list[wire.TensorSpec]) -> float:
-    """Seconds to prepare all samples, and to write them as workers read them."""
-    scorer = scoring.Scorer(task, specs, scoring.spare_threads(THREADS))
-    began = time.perf_counter()
-    for _ in scorer.chunks():
-        pass
-    took = time.perf_counter() - began
+    """Seconds to prepare all samples, without writing them as workers read them."""
+    scorer = scoring.Scorer(task, specs)
+    size = scorer.size
     scorer.close()
-    return took
+    starts = range(0, task.info.samples, size)
+
+    def chunk(first: int) -> None:
+        for index in range(first, min(first + size, task.info.samples)):
+            task.prepare(index)
+
+    began = time.perf_counter()
+    with ThreadPoolExecutor(scoring.spare_threads(THREADS)) as pool:
+        list(pool.map(chunk, starts))
+    return time.perf_counter() - began
 
 
 def inferred(task: Task, specs: list[wire.TensorSpec], link: Link) -> float:
     """Seconds that the worker spends in the network, one sample after the other."""
     scorer, spent_ns = scoring.Scorer(task, specs, scoring.spare_threads(THREADS)), 0
     for chunk in scorer.chunks():
-        request = wire.Infer(str(chunk.path), str(chunk.path.with_suffix(".outputs.npz")))
+        request = wire.Infer(str(chunk.path), str(chunk.path.with_suffix(".npz")))
         spent_ns += link.ask(request, wire.Inferred).wall_ns
     scorer.close()
     return spent_ns / 1e9

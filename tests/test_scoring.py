@@ -161,7 +161,7 @@ def test_what_is_prepared_stays_for_the_next_contender(link, scorer_of, monkeypa
     little = scorer_of(Numbers(32))
     little.run(link, lambda _: 20.0)
     assert 0 < little.ready_bytes <= 200
-    assert len(list(Path(little.folder.name).glob("*.npz"))) == len(little.ready)
+    assert len(list(Path(little.folder.name).iterdir())) == len(little.ready)
     scorer.close()
     assert not Path(scorer.folder.name).exists()
 

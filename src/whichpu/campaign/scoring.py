@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from whichpu.campaign.outputs import Differences, outputs_of, refuse_nan
 from whichpu.errors import UserError
@@ -64,9 +63,10 @@ class Scorer:
     """Streams one task. Its folder holds what is prepared; :meth:`close` removes it."""
 
     def __init__(self, task: Task, specs: Sequence[wire.TensorSpec], threads: int = 1) -> None:
-        self.task, self.specs = task, list(specs)
+        self.task = task
+        self.takes = [(spec.name, tuple(spec.shape), np.dtype(spec.dtype)) for spec in specs]
         self.threads = max(1, min(THREADS_MOST, threads))
-        self.size = 1 if task.carry else _chunk_size(self.specs, task.info.samples)
+        self.size = 1 if task.carry else _chunk_size(specs, task.info.samples)
         self.ready: dict[int, Chunk] = {}
         self.ready_bytes = 0
         self.folder = tempfile.TemporaryDirectory(prefix="whichpu-")
@@ -170,26 +170,27 @@ class Scorer:
             return Chunk([], path, 0, 0, left_out)
         path.mkdir(exist_ok=True)
         for place, column in enumerate(zip(*samples.values(), strict=True)):
-            _write(path / f"input_{place}.npy", column[0] if self.task.carry else column)
+            np.save(path / f"input_{place}.npy", column[0] if self.task.carry else np.stack(column))
         size = sum(array.nbytes for sample in samples.values() for array in sample)
         steps = max(len(array) for array in next(iter(samples.values()))) if self.task.carry else len(samples)
         return Chunk(list(samples), path, size, steps, left_out)
 
     def _fitted(self, index: int, sample: Samples) -> Samples:
         """A sample in the model's types. Raises :class:`BadSample` for one that the model doesn't take."""
-        if len(sample) != len(self.specs):
-            raise BadSample(f"{self.task.name(index)} gives {len(sample)} inputs; the model takes {len(self.specs)}")
+        if len(sample) != len(self.takes):
+            raise BadSample(f"{self.task.name(index)} gives {len(sample)} inputs; the model takes {len(self.takes)}")
         found = []
-        for array, spec in zip(sample, self.specs, strict=True):
-            shape = array.shape[1:] if self.task.carry else array.shape
-            if shape != tuple(spec.shape):
+        for array, (name, shape, dtype) in zip(sample, self.takes, strict=True):
+            given = array.shape[1:] if self.task.carry else array.shape
+            if given != shape:
                 raise BadSample(
-                    f"{self.task.name(index)} becomes {_told(shape)} for {spec.name!r};"
-                    f" the model takes {_told(spec.shape)}"
+                    f"{self.task.name(index)} becomes {_told(given)} for {name!r}; the model takes {_told(shape)}"
                 )
-            if not np.can_cast(array.dtype, spec.dtype, "same_kind"):
-                raise BadSample(f"{self.task.name(index)} becomes {array.dtype}; the model takes {spec.dtype}")
-            found.append(np.ascontiguousarray(array, dtype=spec.dtype))
+            if array.dtype != dtype:
+                if not np.can_cast(array.dtype, dtype, "same_kind"):
+                    raise BadSample(f"{self.task.name(index)} becomes {array.dtype}; the model takes {dtype}")
+                array = array.astype(dtype)
+            found.append(array)
         return found
 
     def _finish(self, chunk: Chunk, path: Path, scored: Scored, reference: Kept | None, keep: Kept | None) -> None:
@@ -266,17 +267,6 @@ class Kept:
 def by_sample(outputs: Samples, task: Task) -> Samples:
     """A file's outputs with a leading axis of samples: that of a sequence's steps is within one sample."""
     return [array[np.newaxis] for array in outputs] if task.carry else outputs
-
-
-def _write(path: Path, arrays: Sequence[npt.NDArray[Any]]) -> None:
-    """Write arrays of one shape and type as one ``.npy`` file, ``[arrays, *shape]``, without a copy of them all."""
-    form = np.lib.format
-    shape, dtype = (len(arrays), *arrays[0].shape), arrays[0].dtype
-    with path.open("wb") as file:
-        header = {"descr": form.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
-        form.write_array_header_1_0(file, header)
-        for array in arrays:
-            file.write(np.ascontiguousarray(array).data)
 
 
 def spare_threads(busy: int) -> int:
