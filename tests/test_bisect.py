@@ -16,8 +16,10 @@ from made import model_file, value
 from onnx import helper, numpy_helper
 
 from whichpu import UserError
-from whichpu.campaign.bisect import Asked, Runner, Study, bisect
+from whichpu.campaign.bisect import Asked, bisect
 from whichpu.campaign.causes import causes
+from whichpu.campaign.sides import Runner, Side
+from whichpu.campaign.study import Study
 from whichpu.campaign.watch import Silence
 from whichpu.models import taps
 from whichpu.reports import bisect as report
@@ -101,22 +103,11 @@ def chain(kinds, scaled=None, seed=0, factor=1.5):
 def study(ours, theirs, folder, side=None, other=None, samples=3):
     spec = [TensorSpec("x", "float32", [1, 8])]
     data = np.random.default_rng(5).standard_normal((samples, 1, 8)).astype(np.float32)
-    made = Study(ours, theirs, side or Here(), other or Here(), [data], spec, spec, folder, Silence())
-    return made.fill(
-        bisection.Bisection(
-            model="a",
-            against="b",
-            target="a",
-            against_target="b",
-            data="",
-            samples=samples,
-            bound=1e-3,
-            matched_by=made.match.by,
-            outputs=[],
-            layers=[],
-            unmatched=made.match.unmatched,
-        )
+    found = bisection.Bisection(
+        model="a", against="b", target="a", against_target="b", data="", samples=samples, bound=1e-3
     )
+    mine = Side(ours, side or Here(), spec, [data], folder / "a")
+    return Study(mine, Side(theirs, other or Here(), spec, [data], folder / "b"), Silence(), 1e-3).fill(found)
 
 
 @settings(max_examples=15, deadline=None, derandomize=True)

@@ -371,3 +371,12 @@ def _between(graph: Graph) -> set[str]:
 
 def _computes(node: Any, graph: Graph) -> bool:
     return node.op_type not in TRANSPARENT and any(name in graph.live for name in node.output)
+
+
+def before_quantising(graph: Graph, name: str) -> str | None:
+    """The tensor that ``name`` is, quantised and dequantised; ``None`` where it is not."""
+    node = graph.nodes[graph.maker[name]] if name in graph.maker else None
+    if node is None or node.op_type != "DequantizeLinear" or node.input[0] not in graph.maker:
+        return None
+    before = graph.nodes[graph.maker[node.input[0]]]
+    return str(before.input[0]) if before.op_type == "QuantizeLinear" else None

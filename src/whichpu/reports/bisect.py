@@ -174,7 +174,7 @@ def _gradual(found: Bisection) -> str:
     )
     layers = "1 layer has an own error" if count == 1 else f"{count} layers have own errors"
     return (
-        f"No single layer makes it: {layers} beyond the bound (median {median:.2e}), and without any one of them most"
+        f"No single layer makes it: {layers} beyond the bound (median {median:.2e}), and without any of the worst most"
         f" of the difference is left. {so}"
     )
 

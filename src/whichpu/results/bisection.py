@@ -86,9 +86,9 @@ class Bisection(msgspec.Struct, kw_only=True):
     data: str
     samples: int
     bound: float
-    matched_by: str
-    outputs: list[Output]
-    layers: list[Layer]
+    matched_by: str = "name"
+    outputs: list[Output] = []
+    layers: list[Layer] = []
     verdict: Verdict = "unknown"
     first: int | None = None
     cause: int | None = None
