@@ -101,7 +101,7 @@ def deltas(rows: Sequence[Delta], title: str, least: float, width: int = WIDE) -
     frame = _Frame(rows, [-reach, reach], title, width, domain=(-reach, reach))
     bars = [{**frame.place(i), "x": row.low, "x2": row.high} for i, row in enumerate(rows) if row.low is not None]
     dots = [{**frame.place(i), "x": row.value} for i, row in enumerate(rows)]
-    line = [{"x": 0.0, "y": 0.0, "y2": frame.height, "colour": INK}]
+    line = [{"x": 0.0, "y": top, "y2": end, "colour": INK} for top, end in frame.clear()]
     return frame.draw(
         frame.marks(line).mark_rule(strokeDash=[4, 3]).encode(y2=alt.Y2("y2:Q")),
         frame.marks(bars, x2=True).mark_rule(strokeWidth=2.5),
@@ -147,6 +147,10 @@ class _Frame:
         if isinstance(row, Delta):
             return {"y": self.spots[index], "colour": {"better": FRONT, "worse": LOSS}.get(row.tone, REST)}
         return {"y": self.spots[index], "colour": FRONT if row.front else REST}
+
+    def clear(self) -> list[tuple[float, float]]:
+        """From where to where a vertical line runs through no words."""
+        return [(spot - 9, spot + 9) for spot in self.spots] if self.stacked else [(0.0, self.height)]
 
     def marks(self, data: list[dict[str, Any]], x2: bool = False) -> altair.Chart:
         """Data placed on both axes, without a mark yet."""

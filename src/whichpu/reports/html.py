@@ -224,7 +224,7 @@ def headline(campaign: Campaign) -> list[str]:
     ratios = sorted((row for row in compare(campaign) if row.contender in ran), key=lambda row: row.ratio or math.inf)
     opening = _opening(first, ratios, campaign)
     bought = accuracy.cautions(campaign, measured)
-    return [opening, *bought, *_cautions(first, ratios, campaign), *_others(ratios, ran), *unfinished]
+    return [opening, *_cautions(first, ratios, campaign), *bought, *_others(ratios, ran), *unfinished]
 
 
 def _opening(first: Figures, ratios: list[Comparison], campaign: Campaign) -> str:
@@ -265,6 +265,8 @@ def _cautions(first: Figures, ratios: list[Comparison], campaign: Campaign) -> l
     lone = [row.contender for row in ratios if _lone(row)]
     said = [f"One round shows no difference for {units.joined(lone)}."] if 0 < len(lone) < len(ratios) else []
     differs = [f"Mind that its {doubt.says}." for doubt in first.doubts if doubt.kind == "outputs-differ"]
+    if first.score_verdict == "worse":
+        differs = []  # what that costs is told
     same = agreeing(campaign)
     if differs and same:
         differs.append(f"The fastest whose outputs agree with the reference is {fastest(same).name}.")
@@ -314,7 +316,10 @@ def _accuracy(campaign: Campaign, rows: list[Figures], measured: list[Figures], 
     table = _of_grid(grid, notes)
     place = [head.text for head in table.heads].index(accuracy.DIFFERENCE)
     for line in table.rows:
-        line[place] = replace(line[place], marks=notes.touching(known[line[0].text], "difference"))
+        row = known[line[0].text]
+        line[place] = replace(line[place], marks=notes.touching(row, "difference"))
+        if row.score_verdict == "worse":
+            line[accuracy.CHANGE] = replace(line[accuracy.CHANGE], tone="loss")
     deltas, (words, least) = accuracy.deltas(campaign, ranked), accuracy.axis(task, campaign)
     drawn = [charts.deltas(deltas, words, least, width) for width in WIDTHS] if deltas else []
     return {

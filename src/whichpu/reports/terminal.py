@@ -162,15 +162,17 @@ def _print_others(screen: Console, rows: list[Figures], campaign: Campaign) -> N
         column(f"load ({load.name})", lambda row: units.in_unit(row.load_ns, load)),
         column(f"first inference ({first.name})", lambda row: units.in_unit(row.first_ns, first)),
     ]
-    if not accuracy.scored(campaign, rows):  # else they have a table of their own
-        outputs += _outputs(rows, campaign.task)
+    scored = bool(accuracy.scored(campaign, rows))  # then outputs have a table of their own
+    start = "start" if scored else "start and outputs"
+    outputs += [] if scored else _outputs(rows, campaign.task)
     effort = [
         column("inf/s", lambda row: units.digits(row.throughput_per_s)),
         column("inferences", lambda row: f"{row.count:,}"),
         column("rounds", lambda row: str(row.rounds)),
         column("cores used", lambda row: units.cores(row.cores_used)),
     ]
-    print_tables(screen, _names(rows), {"start and outputs": outputs, "effort": effort}, "start, outputs and effort")
+    whole = "start and effort" if scored else "start, outputs and effort"
+    print_tables(screen, _names(rows), {start: outputs, "effort": effort}, whole)
 
 
 def _outputs(rows: list[Figures], task: TaskInfo | None) -> list[Column]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from whichpu.results.accuracy import unit_of
 from whichpu.results.boundary import boundary_doubts
 from whichpu.results.conditions import condition_doubts, merged
 from whichpu.results.irregular import latency_doubts
@@ -71,10 +72,13 @@ def _answers(result: Result, campaign: Campaign) -> Doubt | None:
     if accuracy is None or task is None or accuracy.verdict != "worse":
         return None
     delta, low, high = accuracy.deltas[task.metric]
+    share = unit_of(task) == "share"
+    factor, unit, points = (100.0, " %", " points") if share else (1.0, f" {task.unit}".rstrip(), "")
+    interval = "" if low is None or high is None else f" (95 % interval {factor * low:+.2g} to {factor * high:+.2g})"
     return Doubt(
         kind="less-accurate",
-        says=f"its {task.metric} is {accuracy.values[task.metric]:.4g}, {delta:+.3g} from the reference's"
-        f" (95 % interval {low:+.2g} to {high:+.2g})",
+        says=f"its {task.metric} is {factor * accuracy.values[task.metric]:.4g}{unit},"
+        f" {factor * delta:+.3g}{points} from the reference's{interval}",
         advice="look at the samples that changed; another precision, calibration or runtime may keep them",
         touches="outputs",
         facts={"delta": delta, "samples": accuracy.samples},
