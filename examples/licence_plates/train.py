@@ -258,7 +258,7 @@ NETWORKS: dict[str, Callable[[Path, int | None], tuple[nn.Module, int]]] = {
     "characters": _characters,
     "resnet18": _resnet(18, narrow=6, epochs=14),
     "resnet34": _resnet(34, narrow=4, epochs=30),
-    "resnet50": _resnet(50, narrow=4, epochs=24),
+    "resnet50": _resnet(50, narrow=4, epochs=14),
 }
 """How each network is made: from the data's folder and, for the residual ones, the width asked for."""
 
