@@ -69,7 +69,8 @@ class Scorer:
         self.size = 1 if task.carry else _chunk_size(specs, task.info.samples)
         self.ready: dict[int, Chunk] = {}
         self.ready_bytes = 0
-        self.folder = tempfile.TemporaryDirectory(prefix="whichpu-")
+        # A worker whose contender was given up may still write.
+        self.folder = tempfile.TemporaryDirectory(prefix="whichpu-", ignore_cleanup_errors=True)
 
     def close(self) -> None:
         """Remove all that was prepared and kept."""
