@@ -223,6 +223,18 @@ def test_renamed_models_are_matched_by_order_or_refused():
         taps.match(renamed, chain(["MatMul", "Sigmoid", "Tanh", "MatMul"]))
 
 
+def test_a_model_of_one_operator_is_one_layer(tmp_path):
+    found = study(chain(["Tanh"]), chain(["Tanh"]), tmp_path)
+    assert [layer.node for layer in found.layers] == ["n0"]
+    assert found.verdict == "same"
+    nodes = [node("ArgMax", ["x"], ["y"])]
+    graph = helper.make_graph(nodes, "graph", [value("x", [1, 8])], [value("y", [1, 8])])
+    graph.output[0].type.tensor_type.elem_type = onnx.TensorProto.INT64
+    whole = taps.Graph(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]), "argmax.onnx")
+    with pytest.raises(UserError, match="computes no floats"):
+        taps.match(whole, whole)
+
+
 def test_a_cause_needs_most_of_the_error_to_go():
     def layer(own, without):
         return Layer(tensor="t", node="n", operator="o", own=error(own), without=error(without))

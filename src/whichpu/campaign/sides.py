@@ -24,6 +24,8 @@ Samples = list[Array] | Array
 FILE_MOST = 1_800_000_000
 """Bytes of a model that fits one protobuf file (2 GiB) with some room."""
 
+RUNS = "name another target with --on, or give inputs that the model takes with --data FILE"
+
 
 class Runs(Protocol):
     """Runs models."""
@@ -124,7 +126,8 @@ class Side:
             outputs = self.runner.run(self.graph.model, self.specs, self.samples)
         except WorkerTrouble as trouble:
             where = getattr(self.runner, "target", "this runtime")
-            raise UserError(f"{self.graph.name} does not run on {where}: {trouble}", trouble.remedy) from trouble
+            remedy = RUNS if "--form" in (trouble.remedy or "") else trouble.remedy
+            raise UserError(f"{self.graph.name} does not run on {where}: {trouble}", remedy) from trouble
         if len(outputs) != len(self.graph.outputs):
             raise UserError(f"{self.graph.name} gives {len(outputs)} outputs instead of {len(self.graph.outputs)}")
         return outputs

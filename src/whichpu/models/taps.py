@@ -305,28 +305,25 @@ def match(ours: Graph, theirs: Graph) -> Match:
     A tensor that is quantised and dequantised is what comes out of that. Raises :class:`UserError` when nothing inside
     the models corresponds.
     """
-    wanted = [name for name in [*theirs.inputs, *theirs.activations()] if name not in _between(theirs)]
-    points = _by_name(ours, theirs, wanted)
+    inside = [name for name in theirs.activations() if name not in _between(theirs)]
+    points = _by_name(ours, theirs, [*theirs.inputs, *inside])
+    if ours is theirs and not points:
+        raise UserError(f"{ours.name} computes no floats from its inputs: bisect compares floats, layer by layer")
     inner = [point for point in points if point.ours not in ours.outputs]
-    if len(points) < len(wanted) / 4 or not (inner or len(wanted) < 3):
+    if ours is not theirs and (len(points) < len(inside) / 4 or (len(inside) > 1 and not inner)):
         by_order = _by_order(ours, theirs)
         if len(by_order) > len(points):
             return Match(by_order, "order", [])
-    if not points or (len(wanted) > 2 and not inner):
-        raise UserError(
-            f"no tensor inside {ours.name} corresponds to one of {theirs.name}: neither by name, nor are the operators"
-            " the same in the same order",
-            "give two forms of one export (models quantised as QDQ keep the names; QOperator models don't)",
-        )
+        if not inner:
+            raise UserError(
+                f"no tensor inside {ours.name} corresponds to one of {theirs.name}: neither by name, nor are the"
+                " operators the same in the same order",
+                "give two forms of one export (models quantised as QDQ keep the names; QOperator models don't)",
+            )
     known = {point.ours for point in points} | {name for point in points for name in point.our_stops}
     between = _between(ours)
     left = [name for name in ours.activations() if not known & {name, *ours.dequantised(name)} and name not in between]
     return Match(points, "name", left)
-
-
-def same(graph: Graph) -> Match:
-    """Each tensor of one model against itself."""
-    return match(graph, graph)
 
 
 def _by_name(ours: Graph, theirs: Graph, names: Sequence[str]) -> list[Point]:

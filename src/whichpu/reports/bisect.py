@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 AROUND = 3
 """Layers shown before and after the first that differs."""
 WORST = 8
+FEW = 3
 CAUSES = 3
 KINDS = {
     "weights": "one scale serves channels of very unequal weights",
@@ -167,15 +168,16 @@ def _gradual(found: Bisection) -> str:
         return "No single layer makes it: each one's own error is within the bound, and they add up."
     count, median = like
     lossy = any(layer.causes for layer in found.layers)
+    if count <= FEW:
+        nodes = [name(layer) for layer in found.layers if layer.own is not None and layer.own.beyond(found.bound)]
+        have = "has an own error" if count == 1 else "have own errors"
+        return f"No single layer makes all of it: {units.joined(list(dict.fromkeys(nodes)))} {have} beyond the bound."
     so = (
-        "Some of their scales serve badly, as told below."
-        if lossy
-        else "That is how a lower precision looks, not a fault."
+        "Some of their scales serve badly, as told below." if lossy else "A lower precision looks so, a fault does not."
     )
-    layers = "1 layer has an own error" if count == 1 else f"{count} layers have own errors"
     return (
-        f"No single layer makes it: {layers} beyond the bound (median {median:.2e}), and without any of the worst most"
-        f" of the difference is left. {so}"
+        f"No single layer makes it: {count} layers have own errors beyond the bound (median {median:.2e}), and without"
+        f" any of the worst most of the difference is left. {so}"
     )
 
 
