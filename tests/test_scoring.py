@@ -255,6 +255,15 @@ def test_slow_evidence_gets_fewer_draws():
     assert found.draws == bootstrap.DRAWS_LEAST
 
 
+def test_slow_evidence_that_is_drawn_again_is_weighed_once():
+    weighed = []
+    slow = SimpleNamespace(value=lambda weights=None: float(weighed.append(weights) or len(weighed)))
+    known = bootstrap.Remembering(slow)
+    (weights,) = bootstrap.choices(5, 1, bootstrap.BLOCK)
+    first = [known.value(), *bootstrap.values_of(known, weights)]
+    assert [known.value(), *bootstrap.values_of(known, weights)] == first == list(range(1, bootstrap.BLOCK + 2))
+
+
 def test_one_sample_says_nothing_about_spread_and_no_value_is_no_delta():
     assert paired([1.0], [0.0]) == bootstrap.Delta(1.0)
     assert bootstrap.paired({"m": Mean([])}, {"m": Mean([])}, 0, 1).deltas == {}

@@ -83,7 +83,15 @@ class Judge:
         """The reference's, on these samples; gathered once where contenders answered the same ones."""
         assert self.reference is not None
         if self.known is None or self.known[0] != common:
-            self.known = common, self.task.evidence({index: self.reference[index] for index in common})
+            found = self.task.evidence({index: self.reference[index] for index in common})
+            quick = (Mean, Ratio)
+            self.known = (
+                common,
+                {
+                    name: evidence if isinstance(evidence, quick) else bootstrap.Remembering(evidence)
+                    for name, evidence in found.items()
+                },
+            )
         return self.known[1]
 
     def _worst_first(
