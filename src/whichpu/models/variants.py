@@ -159,7 +159,7 @@ def make(model: Model, name: str, specs: list[TensorSpec], inputs: Calibration |
         model.paths["onnx"],
         model.forms["onnx"].sha256,
         name,
-        wishes=[wishes, used.sha256 if used else None],
+        wishes=[wishes, used.sha256 if used else None, hashlib.sha256(CHILD.read_bytes()).hexdigest()],
         cache=cache,
         timeout_s=TIMEOUT_S,
     )
