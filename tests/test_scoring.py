@@ -259,7 +259,7 @@ def test_slow_evidence_that_is_drawn_again_is_weighed_once():
     weighed = []
     slow = SimpleNamespace(value=lambda weights=None: float(weighed.append(weights) or len(weighed)))
     known = bootstrap.Remembering(slow)
-    (weights,) = bootstrap.choices(5, 1, bootstrap.BLOCK)
+    (weights,) = bootstrap.choices(50, 1, bootstrap.BLOCK)
     first = [known.value(), *bootstrap.values_of(known, weights)]
     assert [known.value(), *bootstrap.values_of(known, weights)] == first == list(range(1, bootstrap.BLOCK + 2))
 
