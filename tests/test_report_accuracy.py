@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 from urllib.parse import quote, unquote
 
 import made_accuracy
@@ -10,6 +11,9 @@ import pytest
 from test_report_html import HOSTILE, Checker
 
 from whichpu.reports import accuracy, charts, html, terminal, units
+from whichpu.reports import regression as pages
+from whichpu.results import regression
+from whichpu.results.comparison import Comparison
 from whichpu.results.schema import Campaign, Changed
 from whichpu.results.summary import summarize
 from whichpu.tasks import drawing
@@ -123,7 +127,7 @@ def test_changes_that_are_arithmetic_look_small() -> None:
     words, least = accuracy.axis(made.task, made)
     assert words == "change of RMSE from the reference’s, USD" and least == pytest.approx(8.9583e-3)
     drawn = charts.deltas(accuracy.deltas(made, summarize(made)), words, least)
-    assert "0.005" in Checker(drawn).words, "a mark of the axis"
+    assert "0.008" in Checker(drawn).words, "a mark of the axis"
 
 
 def test_a_file_without_intervals_is_shown_with_dashes() -> None:
@@ -164,3 +168,31 @@ def test_a_series_is_drawn_with_its_forecasts_and_their_values() -> None:
 
 def test_a_flat_series_is_drawn_too() -> None:
     assert quote("nan") not in drawing.series([2.0, 2.0], {"truth": 2.0}).lower()
+
+
+def verdict(unit: str, before: float, after: float, *delta: float) -> regression.Verdict:
+    told = dict(zip(("delta", "delta_low", "delta_high"), delta, strict=False))
+    return regression.Verdict(model="m", contender="a:cpu", metric="top1", baseline="old", verdict="worse", unit=unit,
+                              before=before, after=after, allowed=0.01, side_by_side=True, **told)  # fmt: skip
+
+
+def test_check_tells_points_too() -> None:
+    row = verdict("share", 0.986, 0.974, -0.012, -0.02, -0.004)
+    assert "top-1 accuracy 97.40 %, was 98.60 % (-1.20 points, -2.00 to -0.40): worse (allowed: 1 %)" in pages.sentence(
+        row
+    )
+    table = pages.markdown([row]).splitlines()[-1]
+    assert "| 98.60 % | 97.40 % | -1.20 points | -2.00 to -0.40 |" in table
+    assert "top-1 accuracy 9.5000, was 9.0000: worse" in pages.sentence(verdict("USD", 9.0, 9.5))
+
+
+def test_compare_tells_points_too() -> None:
+    from rich.console import Console
+
+    row = Comparison(model="m", metric="ap50", baseline="a:cpu", contender="b:cpu", reason="p = 0.5", unit="share",
+                     verdict="worse", baseline_value=0.851, value=0.839, delta=-0.012, delta_low=-0.02,
+                     delta_high=-0.004)  # fmt: skip
+    stream = io.StringIO()
+    terminal.comparisons([row], Console(file=stream, width=200))
+    for words in ("mAP@.5", "its own (%)", "delta (points)", "83.90", "-1.20", "-2.00 to -0.40"):
+        assert words in stream.getvalue()

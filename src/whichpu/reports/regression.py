@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 
 from whichpu import __version__
 from whichpu.reports import units
-from whichpu.reports.words import VERDICTS
+from whichpu.reports.words import SCORES, VERDICTS
 from whichpu.results.comparison import METRIC
 from whichpu.results.regression import Verdict, passed
 from whichpu.stats.verdicts import ALPHA
@@ -28,7 +28,8 @@ def sentence(row: Verdict) -> str:
         return f"{where}: {word}: {row.reason}{changed}{doubts}"
     allowed = f" (allowed: {100 * row.allowed:g} %)" if row.verdict in ("worse", "too-small-to-matter") else ""
     if row.metric != METRIC:
-        return f"{where}: {row.metric.upper()} {_score(row.after)}, was {_score(row.before)}: {word}{allowed}"
+        figures = f"{_score(row, row.after)}, was {_score(row, row.before)}{_delta(row)}"
+        return f"{where}: {_metric(row)} {figures}: {word}{allowed}"
     figures = f"{change(row.ratio)} ({change(row.low)} to {change(row.high)}, {row.spread})"
     return f"{where}: {figures}: {word}{allowed}{_barely(row)}{_again(row)}{_advice(row)}{changed}{doubts}"
 
@@ -88,12 +89,17 @@ def markdown(rows: Sequence[Verdict]) -> str:
 
 
 def _cells(row: Verdict) -> tuple[str, ...]:
-    figure = units.time if row.metric == METRIC else _score
-    interval = f"{change(row.low)} to {change(row.high)}" if row.low is not None else units.UNKNOWN
+    moved, interval = change(row.ratio), units.UNKNOWN
+    if row.low is not None:
+        interval = f"{change(row.low)} to {change(row.high)}"
+    elif row.delta is not None:
+        moved, interval = _moved(row), units.score_range(row.delta_low, row.delta_high, row.unit or "")
     word = f"**{VERDICTS[row.verdict]}**" if row.verdict == "worse" else VERDICTS[row.verdict]
     because = "; ".join([row.reason, *(f"changed: {it}" for it in row.changed), *(f"doubt: {it}" for it in row.doubts)])
-    metric = "median latency" if row.metric == METRIC else row.metric.upper()
-    shown = (row.model, row.contender, metric, figure(row.before), figure(row.after), change(row.ratio), interval)
+    before, after = (
+        units.time(value) if row.metric == METRIC else _score(row, value) for value in (row.before, row.after)
+    )
+    shown = (row.model, row.contender, _metric(row), before, after, moved, interval)
     return (*map(_cell, shown), word, _cell(because + _again(row) + _advice(row)))
 
 
@@ -102,8 +108,25 @@ def _cell(text: str) -> str:
     return re.sub(r"([\\|<>*_`\[\]])", r"\\\1", " ".join(text.split()))
 
 
-def _score(value: float | None) -> str:
-    return units.digits(value, 5)
+def _metric(row: Verdict) -> str:
+    return "median latency" if row.metric == METRIC else SCORES.get(row.metric, row.metric)
+
+
+def _score(row: Verdict, value: float | None) -> str:
+    percent = " %" if row.unit == units.SHARE and value is not None else ""
+    return f"{units.score(value, row.unit or '', 5)}{percent}"
+
+
+def _delta(row: Verdict) -> str:
+    """The difference with its interval, where it is known."""
+    if row.delta is None or row.delta_low is None:
+        return ""
+    return f" ({_moved(row)}, {units.score_range(row.delta_low, row.delta_high, row.unit or '')})"
+
+
+def _moved(row: Verdict) -> str:
+    unit = row.unit or ""
+    return units.with_unit(units.score_delta(row.delta, unit), units.delta_unit(unit))
 
 
 def _barely(row: Verdict) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from whichpu.reports import accuracy, boundary, conditions, energy, memory, precision, sustained, units
 from whichpu.reports.tables import NAME_LEAST, Column, fits, print_item, print_tables, safe, table
-from whichpu.reports.words import METRICS, STATUS, VERDICTS
+from whichpu.reports.words import METRICS, SCORES, STATUS, VERDICTS
 from whichpu.results.accuracy import unit_of
 from whichpu.results.boundary import PARTS
 from whichpu.results.comparison import Comparison, agreeing, compare, fastest, measured_results
@@ -68,7 +68,7 @@ def show(campaign: Campaign, screen: Console) -> None:
 def comparisons(rows: Sequence[Comparison], screen: Console) -> None:
     """Print verdicts, a table for each metric."""
     for metric in dict.fromkeys(row.metric for row in rows):
-        _comparisons(METRICS.get(metric, metric), [row for row in rows if row.metric == metric], screen)
+        _comparisons((METRICS | SCORES).get(metric, metric), [row for row in rows if row.metric == metric], screen)
 
 
 def _comparisons(title: str, rows: Sequence[Comparison], screen: Console) -> None:
@@ -92,15 +92,13 @@ def _evidence(rows: Sequence[Comparison]) -> list[Column]:
     if all(row.value is None and row.baseline_value is None for row in rows):
         ratios = [units.digits(row.ratio) for row in rows]
         return [Column("ratio", ratios), Column("95 % interval", [_interval(row) for row in rows])]
-    ends = [
-        units.UNKNOWN if row.delta_low is None else f"{units.signed(row.delta_low)} to {units.signed(row.delta_high)}"
-        for row in rows
-    ]
+    unit = rows[0].unit or ""
+    shown, points = (f" ({each})" if each else "" for each in (units.score_unit(unit), units.delta_unit(unit)))
     return [
-        Column("the baseline's", [units.digits(row.baseline_value, 5) for row in rows]),
-        Column("its own", [units.digits(row.value, 5) for row in rows]),
-        Column("delta", [units.signed(row.delta) for row in rows]),
-        Column("95 % interval", ends),
+        Column(f"the baseline's{shown}", [units.score(row.baseline_value, unit, 5) for row in rows]),
+        Column(f"its own{shown}", [units.score(row.value, unit, 5) for row in rows]),
+        Column(f"delta{points}", [units.score_delta(row.delta, unit) for row in rows]),
+        Column("95 % interval", [units.score_range(row.delta_low, row.delta_high, unit) for row in rows]),
     ]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from whichpu.errors import UserError
-from whichpu.results.accuracy import ALPHA, Held, held, protocol_refusal, smaller_is_better
+from whichpu.results.accuracy import ALPHA, Held, held, protocol_refusal, smaller_is_better, unit_of
 from whichpu.results.comparison import METRIC
 from whichpu.results.known import pairs
 from whichpu.results.latencies import median, ratio, round_logs
@@ -30,10 +30,10 @@ class Verdict(msgspec.Struct, kw_only=True):
 
     ``before`` and ``after`` are latencies in ns or scores in the task's unit. ``ratio`` is the new figure over the
     old, ``low`` to ``high`` its 95 % interval; a score has ``delta``, ``delta_low`` and ``delta_high`` in the task's
-    unit instead, where the file keeps what it takes. ``p`` is corrected for the number of targets.
-    ``allowed`` is the relative change up to which nothing fails. ``spread`` says what the interval holds. ``at_first``
-    is the ratio that looked worse before it was measured again. ``changed`` names what else is not as it was;
-    ``doubts`` are kinds of doubts of the new and the old row.
+    ``unit`` (``share``: of 1) instead, where the file keeps what it takes. ``p`` is corrected for the number of
+    targets. ``allowed`` is the relative change up to which nothing fails. ``spread`` says what the interval holds.
+    ``at_first`` is the ratio that looked worse before it was measured again. ``changed`` names what else is not as it
+    was; ``doubts`` are kinds of doubts of the new and the old row.
     """
 
     model: str
@@ -49,6 +49,7 @@ class Verdict(msgspec.Struct, kw_only=True):
     delta: float | None = None
     delta_low: float | None = None
     delta_high: float | None = None
+    unit: str | None = None
     p: float | None = None
     at_first: float | None = None
     allowed: float
@@ -306,7 +307,7 @@ def _score(case: _Case, limits: Limits, side_by_side: bool, found: Held | None, 
     if task is None or before is None or case.new.score is None or case.old.score is None:
         return None
     row = _row(case.campaign, case.new.name, case.baseline, task.metric, limits, side_by_side, "")
-    row.allowed = limits.score
+    row.allowed, row.unit = limits.score, unit_of(task)
     row.reason = protocol_refusal(before, task) or (found.refused if found is not None else "")
     smaller = smaller_is_better(task)
     if not row.reason and smaller is None:

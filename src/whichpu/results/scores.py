@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from whichpu.results.accuracy import Held, held, protocol_refusal, smaller_is_better, word
+from whichpu.results.accuracy import Held, held, protocol_refusal, smaller_is_better, unit_of, word
 from whichpu.results.comparison import Comparison, baseline_of
 from whichpu.results.schema import Campaign, Result, TaskInfo
 from whichpu.stats.intervals import holm
@@ -104,6 +104,7 @@ def _row(
         reason=reason,
         baseline_value=_value(base, task),
         value=_value(result, task),
+        unit=unit_of(task),
     )
 
 
