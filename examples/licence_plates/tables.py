@@ -63,7 +63,7 @@ def accuracy_table(campaigns: dict[str, Campaign]) -> list[str]:
     ]
     for name, campaign in campaigns.items():
         metric = campaign.task.metric if campaign.task else ""
-        for result in _ordered(campaign):
+        for result in _answered(campaign):
             cells = [
                 NETWORKS[name][0],
                 _runtime(result),
@@ -77,8 +77,7 @@ def accuracy_table(campaigns: dict[str, Campaign]) -> list[str]:
 def _accuracy(result: Result, metric: str) -> list[str]:
     """Value, delta, interval, verdict, agreement and difference of outputs as words."""
     told = result.accuracy
-    if told is None:
-        return [result.why or UNKNOWN, *[UNKNOWN] * 5]
+    assert told is not None
     value = f"{told.values[metric]:.4f}"
     delta, low, high = told.deltas.get(metric, (None, None, None))
     interval = UNKNOWN if low is None or high is None else f"{100 * low:+.2f} to {100 * high:+.2f}"
@@ -97,7 +96,7 @@ def speed_table(campaigns: dict[str, Campaign]) -> list[str]:
     ]
     for name, campaign in campaigns.items():
         rows = {row.name: row for row in whichpu.Measurement(campaign).figures}
-        for result in _ordered(campaign):
+        for result in _answered(campaign):
             cells = [NETWORKS[name][0], _runtime(result), *_speed(rows[result.name])]
             lines.append(f"| {' | '.join(cells)} |")
     return lines
@@ -111,9 +110,28 @@ def _speed(row: Figures) -> list[str]:
     return [load, frames, memory]
 
 
+def silent(campaigns: dict[str, Campaign]) -> list[str]:
+    """Who gave no answers, and the beginning of why."""
+    return [
+        f"- {NETWORKS[name][0]}, {_runtime(result)}: {_begun(result.why or result.status)}"
+        for name, campaign in campaigns.items()
+        for result in _ordered(campaign)
+        if result.accuracy is None
+    ]
+
+
+def _begun(why: str, most: int = 240) -> str:
+    words = " ".join(why.replace("> ", "").split())
+    return words if len(words) <= most else f"{words[:most]} ..."
+
+
 def _runtime(result: Result) -> str:
     name = RUNTIMES[result.target]
     return f"{name}, {result.variant}" if result.variant else name
+
+
+def _answered(campaign: Campaign) -> list[Result]:
+    return [result for result in _ordered(campaign) if result.accuracy is not None]
 
 
 def _ordered(campaign: Campaign) -> list[Result]:
@@ -157,6 +175,9 @@ def page(campaigns: dict[str, Campaign]) -> str:
         "process holds with the model loaded and warm, the runtime's own libraries included.",
         "",
     ]
+    missing = silent(campaigns)
+    if missing:
+        lines += ["## Not measured", "", *missing, ""]
     return "\n".join(lines)
 
 
