@@ -42,6 +42,7 @@ class Figures(msgspec.Struct, kw_only=True):
     note: str = ""
     why: str | None = None
     remedy: str | None = None
+    variant: str | None = None
     asked_precision: str
     ran_precision: str | None = None
     threads: int
@@ -118,6 +119,7 @@ def figures(result: Result, campaign: Campaign) -> Figures:
         note=result.note,
         why=result.why,
         remedy=result.remedy,
+        variant=result.variant,
         asked_precision=result.asked_precision,
         ran_precision=result.precision.ran if result.precision else None,
         threads=result.threads,
