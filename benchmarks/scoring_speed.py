@@ -28,6 +28,8 @@ from whichpu.targets.link import Link
 from whichpu.tasks import Task, load
 from whichpu.worker import wire
 
+cv2.setNumThreads(1)  # its own threads would take the CPU that the network has
+
 GOAL = 0.9
 THREADS = 1
 """Of the network."""

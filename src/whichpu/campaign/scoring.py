@@ -13,7 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -46,6 +46,13 @@ class Chunk:
     path: Path
     bytes: int
     inferences: int
+    left_out: dict[int, str]
+
+
+class Prepared(NamedTuple):
+    """Inputs by sample, and why samples are left out."""
+
+    samples: dict[int, Samples]
     left_out: dict[int, str]
 
 
@@ -122,20 +129,21 @@ class Scorer:
         return scored
 
     def chunks(self) -> Generator[Chunk]:
-        """All chunks in order, prepared by threads a little ahead of the reader; some for the last time only."""
+        """All chunks in order, prepared by threads a little ahead of the reader, and written by another one."""
         count = self.task.info.samples
-        with ThreadPoolExecutor(self.threads, "prepare") as pool:
+        with ThreadPoolExecutor(self.threads, "prepare") as preparing, ThreadPoolExecutor(1, "write") as writing:
             ahead: deque[Future[Chunk]] = deque()
             try:
                 for first in range(0, count, self.size):
-                    ahead.append(pool.submit(self._chunk, range(first, min(first + self.size, count))))
-                    if len(ahead) > self.threads + 1:
+                    prepared = preparing.submit(self._prepared, range(first, min(first + self.size, count)))
+                    ahead.append(writing.submit(self._written, first, prepared))
+                    if len(ahead) > self.threads + 2:
                         yield from self._handed(ahead.popleft())
                 while ahead:
                     yield from self._handed(ahead.popleft())
             finally:
-                for future in ahead:
-                    future.cancel()
+                preparing.shutdown(wait=False, cancel_futures=True)
+                writing.shutdown(wait=False, cancel_futures=True)
 
     def refuse_nothing(self, scored: Scored) -> None:
         """Raises :class:`UserError` when no sample could be used."""
@@ -155,18 +163,23 @@ class Scorer:
         else:
             shutil.rmtree(chunk.path, ignore_errors=True)
 
-    def _chunk(self, indices: range) -> Chunk:
-        """Prepare samples and write their inputs, unless they are there."""
-        if indices[0] in self.ready:
-            return self.ready[indices[0]]
+    def _prepared(self, indices: range) -> Prepared:
+        """The samples' inputs, and why some are left out; nothing where a chunk is there already."""
         samples: dict[int, Samples] = {}
         left_out: dict[int, str] = {}
-        for index in indices:
+        for index in indices if indices[0] not in self.ready else ():
             try:
                 samples[index] = self._fitted(index, self.task.prepare(index))
             except BadSample as problem:
                 left_out[index] = str(problem)
-        path = Path(self.folder.name) / f"samples-{indices[0]}"
+        return Prepared(samples, left_out)
+
+    def _written(self, first: int, preparing: Future[Prepared]) -> Chunk:
+        """The chunk that begins with sample ``first``, as workers read it."""
+        samples, left_out = preparing.result()
+        if first in self.ready:
+            return self.ready[first]
+        path = Path(self.folder.name) / f"samples-{first}"
         if not samples:
             return Chunk([], path, 0, 0, left_out)
         path.mkdir(exist_ok=True)
