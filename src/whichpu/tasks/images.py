@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,6 +18,20 @@ SUFFIXES = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".
 
 SHOWN_WIDTH = 480
 SHOWN_BYTES = 40_000
+
+
+@cache
+def opencv() -> Any:
+    """OpenCV with one thread a call: several pictures are prepared side by side, and the network wants a CPU too.
+
+    Raises :class:`UserError` where it is not installed.
+    """
+    try:
+        import cv2
+    except ImportError as problem:
+        raise UserError("reading pictures needs OpenCV", "pip install opencv-python-headless") from problem
+    cv2.setNumThreads(1)
+    return cv2
 
 
 def read(path: Path, name: str | None = None) -> Pixels:
@@ -33,10 +49,7 @@ def read(path: Path, name: str | None = None) -> Pixels:
 
 def decoded(content: bytes, name: str) -> Pixels:
     """The picture in a file's bytes, as :func:`read` gives it."""
-    try:
-        import cv2
-    except ImportError as problem:
-        raise UserError("reading pictures needs OpenCV", "pip install opencv-python-headless") from problem
+    cv2 = opencv()
     picture = None
     if content:
         try:
