@@ -64,10 +64,10 @@ def detector() -> Campaign:
         task,
         0.851,
         [
-            _contender("onnxruntime:cpu [int8]", 900_000, int8, 2.1e-2, ran="int8", variant="int8"),
-            _contender("openvino:cpu,precision=default", 1_100_000, bf16, 4e-3, ran="bf16"),
-            _contender("onnxruntime:cpu", 2_100_000, whole, 0.0),
-            _contender("opencv:cpu", 6_100_000, whole, 3e-7),
+            contender("onnxruntime:cpu [int8]", 900_000, int8, 2.1e-2, ran="int8", variant="int8"),
+            contender("openvino:cpu,precision=default", 1_100_000, bf16, 4e-3, ran="bf16"),
+            contender("onnxruntime:cpu", 2_100_000, whole, 0.0),
+            contender("opencv:cpu", 6_100_000, whole, 3e-7),
             refused,
         ],
     )
@@ -87,8 +87,8 @@ def forecast() -> Campaign:
     )  # fmt: skip
     same.samples = 543
     rows = [
-        _contender("onnxruntime:cpu", 80_000, same, 7e-7),
-        _contender("onnxruntime:cpu [int8]", 95_000, int8, 0.1, "int8", "int8"),
+        contender("onnxruntime:cpu", 80_000, same, 7e-7),
+        contender("onnxruntime:cpu [int8]", 95_000, int8, 0.1, "int8", "int8"),
     ]
     return _campaign("gru", task, 8.9583, rows)
 
@@ -100,7 +100,7 @@ def alike() -> Campaign:
         protocol={"kind": "classification"}, better="higher",
     )  # fmt: skip
     answers = [_answered({"top1": 0.986}, {"top1": (0.0, 0.0, 0.0)}, samples=500) for _ in range(2)]
-    rows = [_contender("onnxruntime:cpu", 20_000, answers[0], 0.0), _contender("opencv:cpu", 60_000, answers[1], 4e-7)]
+    rows = [contender("onnxruntime:cpu", 20_000, answers[0], 0.0), contender("opencv:cpu", 60_000, answers[1], 4e-7)]
     return _campaign("mnist", task, 0.986, rows)
 
 
@@ -121,7 +121,7 @@ def _answered(
     )  # fmt: skip
 
 
-def _contender(
+def contender(
     name: str, latency_ns: int, answered: Accuracy, relative: float, ran: str = "fp32", variant: str | None = None
 ) -> Result:
     made = result(name, Made(latency_ns, 10.0), rounds=5)

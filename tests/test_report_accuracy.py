@@ -45,6 +45,23 @@ def test_the_head_says_what_speed_costs() -> None:
     assert not any("Mind" in line for line in html.headline(made_accuracy.alike()))
 
 
+def test_equal_losses_are_told_in_one_sentence_and_many_are_counted() -> None:
+    made = made_accuracy.detector()
+    lost = [made_accuracy.contender(f"e{number}:cpu", 950_000 + number, answered(made), 0.02) for number in range(2)]
+    made.results[1:1] = lost
+    said = accuracy.losses(made, summarize(made))
+    assert said[0] == (
+        "Mind that onnxruntime:cpu [int8], e0:cpu and e1:cpu lose 1.20 points (0.40 to 2.00) of mAP@.5 against the"
+        " reference."
+    )
+    for number in range(5):
+        told = made_accuracy.detector().results[0]
+        told.name, told.accuracy.deltas["ap50"] = f"d{number}:cpu", (-0.1 * number - 0.1, -0.9, -0.05)
+        made.results.append(told)
+    said = accuracy.losses(made, summarize(made))
+    assert len(said) == 5 and said[3].startswith("Worse too: d") and said[3].count("d") >= 3
+
+
 def test_the_fastest_that_often_answers_otherwise_is_named_though_no_loss_is_shown() -> None:
     made = made_accuracy.detector()
     told = answered(made)

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 OFTEN = 0.05
 """Where more than this share of the answers are others than the reference's, the headline says so."""
 
+NOTED = 12
+"""So many notes about the data are told."""
+
 TOLD = 3
 """Sentences about samples, and contenders in the headline; the others are counted."""
 
@@ -135,7 +138,7 @@ def sentences(campaign: Campaign, rows: Sequence[Figures]) -> list[str]:
     task, told = campaign.task, scored(campaign, rows)
     if task is None or not told:
         return []
-    return [*_answered(task, told), *_left_out(told), *_of_the_data(task)]
+    return [*_answered(task, told), *_left_out(told), *of_the_data(task)]
 
 
 def losses(campaign: Campaign, rows: Sequence[Figures]) -> list[str]:
@@ -144,9 +147,16 @@ def losses(campaign: Campaign, rows: Sequence[Figures]) -> list[str]:
     if task is None or not told:
         return []
     worse = [row for row in told if row.accuracy.verdict == "worse"]
-    said = [f"Mind that {_loss(row, task, first=row is worse[0])}." for row in worse[:TOLD]]
-    if len(worse) > TOLD:
-        said.append(f"So do {len(worse) - TOLD} more.")
+    alike: dict[tuple[str, str], list[str]] = {}
+    for row in worse:
+        alike.setdefault(_loss(row, task), []).append(row.name)
+    said: list[str] = []
+    for (verb, amount), names in alike.items():
+        against = "" if said else " against the reference"
+        said.append(f"Mind that {units.joined(names)} {verb}{'s' * (len(names) == 1)} {amount}{against}.")
+    if len(said) > TOLD:
+        rest = [name for names in list(alike.values())[TOLD:] for name in names]
+        said[TOLD:] = [f"Worse too: {units.joined(rest)}."]
     kept = [row for row in told if row.accuracy.verdict in ("better", "no-difference", "too-small-to-matter")]
     if worse and told[0] in worse and kept:
         said.append(f"The fastest without a loss shown is {kept[0].name}.")
@@ -327,8 +337,8 @@ def _absent(row: Figures, columns: int) -> list[Text]:
 # ---------------------------------------------------------------- sentences
 
 
-def _loss(row: Row, task: TaskInfo, first: bool) -> str:
-    """``b:cpu loses 1.20 points (0.40 to 2.00) of mAP@.5 against the reference``."""
+def _loss(row: Row, task: TaskInfo) -> tuple[str, str]:
+    """``lose``, ``1.20 points (0.40 to 2.00) of mAP@.5``; or ``raise``, ``RMSE by 0.35 USD (0.21 to 0.49)``."""
     value, low, high = row.accuracy.deltas[task.metric]
     unit, falls = unit_of(task), value < 0
     amount = units.with_unit(_without_sign(value, unit), _delta_unit(task))
@@ -336,8 +346,7 @@ def _loss(row: Row, task: TaskInfo, first: bool) -> str:
         near, far = sorted((-low, -high) if falls else (low, high))  # as a loss: from the least to the most
         amount += f" ({units.score_delta(near, unit).lstrip('+')} to {units.score_delta(far, unit).lstrip('+')})"
     metric = name_of(task.metric)
-    verb = f"loses {amount} of {metric}" if falls else f"raises {metric} by {amount}"
-    return f"{row.name} {verb}{' against the reference' if first else ''}"
+    return ("lose", f"{amount} of {metric}") if falls else ("raise", f"{metric} by {amount}")
 
 
 def _without_sign(value: float, unit: str) -> str:
@@ -392,9 +401,10 @@ def _left_out(rows: Sequence[Row]) -> list[str]:
     return said
 
 
-def _of_the_data(task: TaskInfo) -> list[str]:
-    more = f"; and {len(task.notes) - TOLD:,} more" if len(task.notes) > TOLD else ""
-    return [f"About the data: {'; '.join(task.notes[:TOLD])}{more}."] if task.notes else []
+def of_the_data(task: TaskInfo) -> list[str]:
+    """What is odd in the data, a sentence each; of very many kinds, the last are counted."""
+    said = [f"About the data: {note}." for note in task.notes[:NOTED]]
+    return [*said, f"About the data: {len(task.notes) - NOTED:,} more such notes."] if len(task.notes) > NOTED else said
 
 
 def _picture(uri: str | None) -> str | None:
