@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 
 from whichpu.errors import UserError
+from whichpu.models import inputs
 from whichpu.tasks import BadSample, datasets, images, load, prepared
+from whichpu.worker.wire import TensorSpec
 
 PICTURES = """
 kind = "classification"
@@ -423,3 +425,36 @@ def test_the_list_and_the_folders_of_the_digits_are_the_same_dataset(shared_data
     by_list = load(path, "any")
     assert [by_list.name(index) for index in range(500)] == rows
     assert by_list.info.protocol["data.sha256"] == by_folder.info.protocol["data.sha256"]
+
+
+# ---------------------------------------------------------------- a model that takes other shapes
+
+
+def spec(*shape):
+    return [TensorSpec("x", "float32", list(shape))]
+
+
+def test_pictures_of_other_sizes_are_passed_over_and_another_model_is_refused(folder):
+    draw_size(folder / "pictures" / "cat" / "0.png", 5, 5)
+    task = task_of(folder)
+    indices, (stacked,) = inputs.of_task(prepared(task), spec(1, 1, 2, 3), 4, "digits")
+    assert indices == [1, 2, 3] and stacked.shape == (3, 1, 1, 2, 3)
+    with pytest.raises(UserError, match="samples of digits become 1x1x5x5 for 'x'; the model takes 1x3x9x9") as found:
+        inputs.of_task(prepared(task), spec(1, 3, 9, 9), 4, "digits")
+    assert "[preprocess]" in found.value.remedy
+
+
+def test_when_the_first_samples_are_of_other_sizes_later_ones_are_taken(folder):
+    for number in range(5):
+        draw_size(folder / "pictures" / "cat" / f"{number}.png", 5, 5)
+    indices, _ = inputs.of_task(prepared(task_of(folder)), spec(1, 1, 2, 3), 4, "digits")
+    assert indices == [5, 6, 7, 8]
+
+
+def test_a_misspelt_source_is_told(folder):
+    with pytest.raises(UserError, match=r"names no source \(it has: pictuers\)"):
+        task_of(folder, PICTURES.replace("pictures =", "pictuers ="))
+
+
+def draw_size(path, height, width):
+    cv2.imwrite(str(path), np.zeros((height, width, 3), np.uint8))

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy as np
 import numpy.typing as npt
 
 from whichpu.campaign.plan import describe_all
@@ -122,17 +121,7 @@ def _graph(path: Path, asked: Asked) -> tuple[Graph, list[wire.TensorSpec]]:
 def _samples(asked: Asked, task: Task | None, specs: list[wire.TensorSpec]) -> tuple[list[int], list[Array]]:
     """Indices and inputs of the samples. Raises :class:`UserError`."""
     if task is not None:
-        found: list[tuple[int, list[Array]]] = []
-        for index, sample in prepared(task):
-            found.append((index, sample))
-            if len(found) == asked.samples:
-                break
-        if not found:
-            raise UserError(f"no sample of {task.info.name} can be used")
-        if len(found[0][1]) != len(specs):
-            raise UserError(f"the task gives {len(found[0][1])} inputs, the model takes {len(specs)}")
-        columns = [np.stack(column) for column in zip(*(sample for _, sample in found), strict=True)]
-        return [index for index, _ in found], inputs.fitted(columns, specs, task.info.name)
+        return inputs.of_task(prepared(task), specs, asked.samples, task.info.name)
     if asked.data is not None:
         arrays = [array[: asked.samples] for array in inputs.from_npz(asked.data, specs)]
     else:

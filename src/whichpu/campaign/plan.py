@@ -7,11 +7,9 @@ import secrets
 import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
-from itertools import islice
 from pathlib import Path
 
 import msgspec
-import numpy as np
 
 from whichpu import __version__
 from whichpu.campaign.watch import Watch
@@ -678,12 +676,7 @@ def _samples(wishes: Wishes, task: Task | None, specs: list[wire.TensorSpec], se
 
 def _of_task(task: Task, specs: list[wire.TensorSpec]) -> Samples:
     """The first samples (of a sequence: its steps): latencies are measured with them, each ``[samples, *shape]``."""
-    samples = list(islice(inferences(task), inputs.RANDOM_SAMPLES))
-    if not samples:
-        raise UserError(f"no sample of {task.info.name} can be used")
-    if len(samples[0]) != len(specs):
-        raise UserError(f"the task gives {len(samples[0])} inputs, the model takes {len(specs)}")
-    return inputs.fitted([np.stack(column) for column in zip(*samples, strict=True)], specs, task.info.name)
+    return inputs.of_task(enumerate(inferences(task)), specs, inputs.RANDOM_SAMPLES, task.info.name)[1]
 
 
 def _cpus(wishes: Wishes, found: list[Found], machine: wire.Machine) -> list[int]:

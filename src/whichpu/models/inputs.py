@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,11 @@ Samples = list[npt.NDArray[Any]]
 """One array an input, in the model's order, each ``[samples, *shape]``."""
 
 RANDOM_SAMPLES = 8
+TRIED = 64
+"""So many samples of a task are looked at before it counts as one for another model."""
+
 AS_NAMED = "give each input an array [samples, *shape] of the model's type"
+AS_PREPARED = "see [preprocess] in the task's file (resize, layout, dtype), or give another --data"
 
 
 def random(specs: Sequence[TensorSpec], seed: int, samples: int = RANDOM_SAMPLES) -> Samples:
@@ -68,7 +73,37 @@ def from_npz(path: Path, specs: Sequence[TensorSpec]) -> Samples:
     return fitted([arrays[name] for name in names], specs, path.name)
 
 
-def fitted(arrays: Samples, specs: Sequence[TensorSpec], where: str) -> Samples:
+def of_task(
+    prepared: Iterator[tuple[int, Samples]], specs: Sequence[TensorSpec], most: int, task: str
+) -> tuple[list[int], Samples]:
+    """Indices and inputs of a task's first samples that the model takes, stacked; others are passed over.
+
+    Raises :class:`UserError` where none of the first fits, or types don't.
+    """
+    tried = list(islice(prepared, most))
+    if not tried:
+        raise UserError(f"no sample of {task} can be used")
+    _, first = tried[0]
+    if len(first) != len(specs):
+        raise UserError(f"the task gives {len(first)} inputs, the model takes {len(specs)}")
+    takes = [tuple(spec.shape) for spec in specs]
+    found = [(index, sample) for index, sample in tried if [array.shape for array in sample] == takes]
+    if not found:
+        found = [(index, it) for index, it in islice(prepared, TRIED) if [array.shape for array in it] == takes][:most]
+    if not found:
+        name, given, wanted = next(
+            (spec.name, array.shape, shape)
+            for spec, array, shape in zip(specs, first, takes, strict=True)
+            if array.shape != shape
+        )
+        raise UserError(
+            f"samples of {task} become {_told(given)} for {name!r}; the model takes {_told(wanted)}", AS_PREPARED
+        )
+    columns = [np.stack(column) for column in zip(*(sample for _, sample in found), strict=True)]
+    return [index for index, _ in found], fitted(columns, specs, task, AS_PREPARED)
+
+
+def fitted(arrays: Samples, specs: Sequence[TensorSpec], where: str, how: str = AS_NAMED) -> Samples:
     """Arrays with a sample axis and the model's types. Raises :class:`UserError` for what doesn't fit."""
     found = []
     for array, spec in zip(arrays, specs, strict=True):
@@ -76,15 +111,17 @@ def fitted(arrays: Samples, specs: Sequence[TensorSpec], where: str) -> Samples:
         if array.shape == shape:
             array = array[np.newaxis]
         if array.shape[1:] != shape or not len(array):
-            raise UserError(
-                f"{where}: {spec.name!r} has shape {array.shape}; the model takes samples of {shape}", AS_NAMED
-            )
+            raise UserError(f"{where}: {spec.name!r} has shape {array.shape}; the model takes samples of {shape}", how)
         if not np.can_cast(array.dtype, spec.dtype, "same_kind"):
-            raise UserError(f"{where}: {spec.name!r} is {array.dtype}; the model takes {spec.dtype}", AS_NAMED)
+            raise UserError(f"{where}: {spec.name!r} is {array.dtype}; the model takes {spec.dtype}", how)
         found.append(np.ascontiguousarray(array, dtype=spec.dtype))
     if len({len(array) for array in found}) > 1:
-        raise UserError(f"{where}: the inputs have different numbers of samples", AS_NAMED)
+        raise UserError(f"{where}: the inputs have different numbers of samples", how)
     return found
+
+
+def _told(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape)) or "a number"
 
 
 def _random(generator: np.random.Generator, spec: TensorSpec, shape: tuple[int, ...]) -> npt.NDArray[Any]:

@@ -284,8 +284,8 @@ def _notes(rows: list[Figures], campaign: Campaign) -> list[str]:
         naive = units.score(task.naive, unit_of(task), 5)
         besides = f"; {task.naive_says} scores {naive}" if task.naive is not None else ""
         notes.append(f"Its {accuracy.name_of(task.metric)} is {score}{besides}.")
-    if task is not None:
-        notes += [f"About the data: {note}." for note in task.notes]
+    if task is not None and not accuracy.scored(campaign, rows):
+        notes += accuracy.of_the_data(task)
     return notes + [
         f"Not given for {row.name}: {reason}."
         for row in rows

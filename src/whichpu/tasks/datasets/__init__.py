@@ -52,6 +52,7 @@ class Part:
 
     def __init__(self, whole: Dataset[Any, Any], indices: Sequence[int]) -> None:
         self.whole, self.indices = whole, list(indices)
+        self.digests: dict[int, bytes] = {}
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -69,7 +70,9 @@ class Part:
         return self.whole.truth(self.indices[index])
 
     def digest(self, index: int) -> bytes:
-        return self.whole.digest(self.indices[index])
+        if index not in self.digests:
+            self.digests[index] = self.whole.digest(self.indices[index])
+        return self.digests[index]
 
 
 class Fraction(msgspec.Struct, forbid_unknown_fields=True):
@@ -114,21 +117,26 @@ def divided(
 
 
 def drawn(
-    part: Part | None, prepare: Callable[[Part, int], Samples], count: int, seed: int, path: Path
+    part: Part | None, scored: Part, prepare: Callable[[Part, int], Samples], count: int, seed: int, path: Path
 ) -> Iterator[Samples]:
-    """Inputs of at most ``count`` samples of the calibration part, drawn by seed; bad ones are passed over.
+    """Inputs of at most ``count`` samples of the calibration part, drawn by seed; bad ones are passed over, and so are
+    copies of samples that are scored.
 
     Raises :class:`UserError` where there is no such part, or no good sample in it.
     """
     if part is None:
         raise UserError(
             f"{path} has no samples for calibration",
-            'add [calibration] with fraction = 0.1, or with other data than [data] has (such as folder = "...")',
+            "add [calibration] with fraction = 0.1, or with other data than [data] has (such as another folder)",
         )
-    found = 0
+    test = {scored.digest(index) for index in range(len(scored))}
+    found = copies = 0
     for index in np.random.default_rng(seed).permutation(len(part)):
         if found == count:
             return
+        if part.digest(int(index)) in test:
+            copies += 1
+            continue
         try:
             inputs = prepare(part, int(index))
         except BadSample:
@@ -136,7 +144,8 @@ def drawn(
         found += 1
         yield inputs
     if not found:
-        raise UserError(f"{path}: no sample of the calibration part can be used", "see [calibration] there")
+        same = f": {copies} of {len(part)} are copies of samples that are scored" if copies else ""
+        raise UserError(f"{path}: no sample of the calibration part can be used{same}", "see [calibration] there")
 
 
 def sha256(dataset: Dataset[Any, Any]) -> str:
@@ -154,7 +163,7 @@ def one_of(path: Path, table: Mapping[str, Any], sources: Iterable[str]) -> str:
     known = list(sources)
     named = [source for source in known if source in table]
     if len(named) != 1:
-        said = " and ".join(named) if named else "no source"
+        said = " and ".join(named) if named else f"no source (it has: {', '.join(table) or 'nothing'})"
         raise UserError(f"{path}: [data] names {said}", f"give one of: {', '.join(known)}")
     return named[0]
 
