@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from whichpu.campaign.scoring import Scored
-from whichpu.results.accuracy import kept, smaller_is_better
+from whichpu.results.accuracy import kept, limits_of, smaller_is_better
 from whichpu.results.schema import Accuracy, Changed
 from whichpu.stats import bootstrap
 from whichpu.stats.evidence import Evidence, Mean, Ratio
@@ -68,7 +68,7 @@ class Judge:
         theirs = self._evidence(common)
         pairs = [(scored.answers[index], self.reference[index]) for index in common]
         changed = [place for place, pair in enumerate(pairs) if not self.task.same(*pair)]
-        told = bootstrap.paired(ours, theirs, len(common), self.seed, changed)
+        told = bootstrap.paired(ours, theirs, len(common), self.seed, changed, limits=limits_of(self.task.info))
         found.deltas = {name: (delta.value, delta.low, delta.high) for name, delta in told.deltas.items()}
         main = told.deltas.get(self.task.info.metric)
         found.p = main.p if main is not None else None

@@ -23,6 +23,7 @@ from whichpu.targets.target import Target
 from whichpu.worker import wire
 
 REFERENCE = "onnxruntime"
+BECAUSE = " (because of "
 NATIVE = {"tflite": "litert", "pt2": "torch", "openvino": "openvino", "ncnn": "ncnn", "mnn": "mnn"}
 """The runtime that a form was made for: its word counts before that of one that also reads the form."""
 
@@ -141,7 +142,7 @@ class Check:
                 said.append(f"{by}: {trouble}")
                 kept.forget()
                 continue
-            self._take(scored, f"{by} (because of {'; '.join(said)})" if said else by)
+            self._take(scored, f"{by}{BECAUSE}{'; '.join(said)})" if said else by)
             return
 
     def _all_known(self) -> bool:
@@ -160,9 +161,19 @@ class Check:
         except UserError as problem:
             raise _unfit(problem) from problem
         score = evidence[task.info.metric].value()
-        self.plan.campaign.reference = Reference(
-            by=by, samples=len(answered), score=score if np.isfinite(score) else None
-        )
+        self._name(Reference(by=by, samples=len(answered), score=score if np.isfinite(score) else None))
+
+    def _name(self, reference: Reference) -> None:
+        """Raises :class:`UserError` where a campaign that goes on was held against another's answers before."""
+        campaign = self.plan.campaign
+        held = any(result.difference is not None or result.accuracy is not None for result in campaign.results)
+        before = campaign.reference.by if campaign.reference is not None and held else reference.by
+        if _who(before) != _who(reference.by):
+            raise UserError(
+                f"can't go on: the reference was {before}, and is now {reference.by}",
+                "go on where the first can run, or measure anew into another file",
+            )
+        campaign.reference = reference
 
     def _run_reference(self) -> None:
         """Without a task: the ONNX model on ONNX Runtime's CPU provider; else the first contender that answers."""
@@ -175,8 +186,8 @@ class Check:
                 said.append(f"{by}: {trouble}")
                 continue
             self.reference = outputs
-            by = f"{by} (because of {'; '.join(said)})" if said else by
-            self.plan.campaign.reference = Reference(by=by, samples=len(self.plan.samples[0]))
+            by = f"{by}{BECAUSE}{'; '.join(said)})" if said else by
+            self._name(Reference(by=by, samples=len(self.plan.samples[0])))
             return
 
     def _candidates(self) -> Iterator[tuple[Target, str, Path, str]]:
@@ -213,6 +224,11 @@ class Check:
                 patience_s = 10 * self.plan.campaign.settings.timeout_s
                 link.ask(wire.Infer(str(inputs), str(outputs)), wire.Inferred, patience_s)
             return outputs_of(outputs)
+
+
+def _who(by: str) -> str:
+    """The reference's name, without why those before it were none."""
+    return by.partition(BECAUSE)[0]
 
 
 def _unfit(problem: Exception) -> UserError:

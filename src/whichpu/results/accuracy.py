@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
@@ -22,6 +23,11 @@ SMALLER_IS_BETTER = {"rmse": True, "mae": True, "mse": True, "cer": True, "chamf
 SMALLER_IS_BETTER |= {"accuracy": False, "top1": False, "top5": False, "map": False, "miou": False}
 """Where the task doesn't say."""
 
+SHARES = ("top1", "top5", "ap", "ap50", "ap75", "exact", "miou", "pixel-accuracy")
+ERRORS = ("rmse", "mae", "cer", "chamfer")
+LIMITS = dict.fromkeys(SHARES, (0.0, 1.0)) | dict.fromkeys(ERRORS, (0.0, math.inf))
+"""The least and the greatest value of the metrics of built-in tasks."""
+
 MEANS = {"mean": Mean, "root-mean": RootMean}
 RATIOS = {"ratio": Ratio, "root-ratio": RootRatio}
 
@@ -31,6 +37,11 @@ Word = Literal["better", "worse", "no-difference", "too-small-to-matter"]
 def unit_of(task: TaskInfo) -> str:
     """The unit of the task's metrics; ``share`` of those that are told in percent, differences in percentage points."""
     return "share" if task.kind == "detection" else task.unit
+
+
+def limits_of(task: TaskInfo) -> Mapping[str, bootstrap.Limits]:
+    """The least and the greatest value of the task's metrics, as far as they are known."""
+    return {} if task.kind == "python" else LIMITS
 
 
 def smaller_is_better(task: TaskInfo) -> bool | None:
@@ -94,8 +105,11 @@ class Held(NamedTuple):
     samples: int = 0
 
 
-def held(ours: Accuracy, theirs: Accuracy, metric: str) -> Held:
-    """Ours less theirs in ``metric`` on the same samples, with its interval where the files keep what it takes."""
+def held(ours: Accuracy, theirs: Accuracy, metric: str, limits: bootstrap.Limits = bootstrap.UNLIMITED) -> Held:
+    """Ours less theirs in ``metric`` on the same samples, with its interval where the files keep what it takes.
+
+    ``limits`` are the metric's.
+    """
     if metric not in ours.values or metric not in theirs.values:
         return Held(None, "the answers were not scored")
     if (ours.samples, ours.answered_sha256) != (theirs.samples, theirs.answered_sha256):
@@ -107,13 +121,15 @@ def held(ours: Accuracy, theirs: Accuracy, metric: str) -> Held:
     one, other = evidence_of(mine), evidence_of(others)
     if one is not None and other is not None:
         changed = _changed(mine, others)
-        found = bootstrap.paired({metric: one}, {metric: other}, ours.samples, ours.seed, changed)
+        found = bootstrap.paired({metric: one}, {metric: other}, count, ours.seed, changed, limits={metric: limits})
         return Held(found.deltas.get(metric, Delta(value)), samples=count)
     if ours.seed != theirs.seed:
         return Held(Delta(value), no_interval="no interval: the bootstraps drew other samples", samples=count)
     drawn = [unpack_floats(each.columns[0]) for each in (mine, others)]
     draws = min(each.size for each in drawn)
-    return Held(bootstrap.judged(value, drawn[0][:draws] - drawn[1][:draws], 0.0, ours.seed), samples=count)
+    apart, others_drawn = drawn[0][:draws] - drawn[1][:draws], drawn[1][:draws]
+    influence = bootstrap.influence_from(apart, count, ours.seed)
+    return Held(bootstrap.judged(value, apart, influence, ours.seed, others_drawn, limits), samples=count)
 
 
 def _changed(mine: BySample, others: BySample) -> list[int]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from whichpu.errors import UserError
-from whichpu.results.accuracy import ALPHA, Held, held, protocol_refusal, smaller_is_better, unit_of
+from whichpu.results.accuracy import ALPHA, Held, held, limits_of, protocol_refusal, smaller_is_better, unit_of
 from whichpu.results.comparison import METRIC
 from whichpu.results.known import pairs
 from whichpu.results.latencies import median, ratio, round_logs
@@ -16,6 +16,7 @@ from whichpu.results.schema import Campaign, Result
 from whichpu.results.scores import NOT_JUDGED
 from whichpu.results.summary import figures
 from whichpu.stats import verdicts
+from whichpu.stats.bootstrap import UNLIMITED
 from whichpu.stats.days import CAMPAIGNS_LEAST, across_days
 from whichpu.stats.intervals import Estimate, holm, p_value
 
@@ -295,7 +296,7 @@ def _scores(cases: Sequence[_Case]) -> dict[str, tuple[Held, float | None]]:
         task, before = case.campaign.task, case.before.task
         new, old = case.new.accuracy, case.old.accuracy
         if task is not None and new is not None and old is not None and protocol_refusal(before, task) is None:
-            found[case.new.name] = held(new, old, task.metric)
+            found[case.new.name] = held(new, old, task.metric, limits_of(task).get(task.metric, UNLIMITED))
     known = {name: each.delta.p for name, each in found.items() if each.delta is not None and each.delta.p is not None}
     adjusted = dict(zip(known, holm(list(known.values())), strict=True))
     return {name: (each, adjusted.get(name)) for name, each in found.items()}

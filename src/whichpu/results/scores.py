@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from whichpu.results.accuracy import Held, held, protocol_refusal, smaller_is_better, unit_of, word
+from whichpu.results.accuracy import Held, held, limits_of, protocol_refusal, smaller_is_better, unit_of, word
 from whichpu.results.comparison import Comparison, baseline_of
 from whichpu.results.schema import Campaign, Result, TaskInfo
+from whichpu.stats.bootstrap import UNLIMITED
 from whichpu.stats.intervals import holm
 
 NOT_JUDGED = "it is not known whether more or less {metric} is better"
@@ -86,7 +87,7 @@ def _held(base: Result, result: Result, task: TaskInfo) -> Held:
     if base.accuracy is None or result.accuracy is None:
         absent = base if base.accuracy is None else result
         return Held(None, absent.why or f"{absent.name} was not scored")
-    return held(result.accuracy, base.accuracy, task.metric)
+    return held(result.accuracy, base.accuracy, task.metric, limits_of(task).get(task.metric, UNLIMITED))
 
 
 def _row(

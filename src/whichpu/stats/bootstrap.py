@@ -22,6 +22,9 @@ import numpy.typing as npt
 from whichpu.stats.evidence import Evidence, Weights
 
 Numbers = npt.NDArray[np.float64]
+Limits = tuple[float, float]
+
+UNLIMITED = (-math.inf, math.inf)
 
 DRAWS, DRAWS_LEAST = 2_000, 200
 CAP_S = 5.0
@@ -69,11 +72,12 @@ def paired(
     changed: Sequence[int] = (),
     most: int = DRAWS,
     cap_s: float = CAP_S,
+    limits: Mapping[str, Limits] | None = None,
 ) -> Paired:
     """Differences of the metrics that both have, from evidence on the same ``samples``.
 
     ``changed`` are samples known to have other answers: those with an influence. ``most`` draws, or as many (200 at
-    least) as ``cap_s`` seconds allow.
+    least) as ``cap_s`` seconds allow. ``limits`` are the least and the greatest value that a metric can have.
     """
     names = [name for name in ours if name in theirs]
     values = {name: (ours[name].value(), theirs[name].value()) for name in names}
@@ -91,21 +95,33 @@ def paired(
         value = values[name][0] - values[name][1]
         mine, other = (np.concatenate(column) if column else np.zeros(0) for column in drawn[name])
         influence = largest_influence(ours[name], theirs[name], value, samples, changed) if samples > 1 else 0.0
-        deltas[name] = judged(value, mine - other, influence, seed)
+        deltas[name] = judged(value, mine - other, influence, seed, other, (limits or {}).get(name, UNLIMITED))
         kept[name] = mine
     return Paired(deltas, kept)
 
 
-def judged(value: float, drawn: Numbers, influence: float, seed: int) -> Delta:
-    """The difference ``value``, with interval and p from its ``drawn`` values. What is ``nan`` there takes no part."""
-    drawn = drawn[np.isfinite(drawn)]
+def judged(
+    value: float,
+    drawn: Numbers,
+    influence: float,
+    seed: int,
+    theirs: Numbers | float = 0.0,
+    limits: Limits = UNLIMITED,
+) -> Delta:
+    """The difference ``value``, with interval and p from its ``drawn`` values. What is ``nan`` there takes no part.
+
+    ``theirs`` are the other's values in the same draws: none is left beyond the metric's ``limits`` by a difference.
+    """
+    finite = np.isfinite(drawn)
+    theirs, drawn = np.broadcast_to(theirs, drawn.shape)[finite], drawn[finite]
     if not drawn.size:
         return Delta(value)
     if value == 0 and not drawn.any() and influence == 0:
         return Delta(0.0, 0.0, 0.0, 1.0)
     poisson = np.random.default_rng([seed, DRAWS]).poisson(1.0, (2, drawn.size))
     drawn = drawn + (poisson[0] - poisson[1]) * influence
-    low, high = np.quantile(drawn, [0.5 - CONFIDENCE / 2, 0.5 + CONFIDENCE / 2])
+    possible = np.clip(drawn, limits[0] - theirs, limits[1] - theirs)
+    low, high = np.quantile(possible, [0.5 - CONFIDENCE / 2, 0.5 + CONFIDENCE / 2])
     return Delta(value, float(low), float(high), p_of(value, drawn))
 
 
@@ -143,6 +159,22 @@ class Remembering:
         if key not in self.known:
             self.known[key] = self.evidence.value(weights)
         return self.known[key]
+
+
+def influence_from(drawn: Numbers, samples: int, seed: int) -> float:
+    """The largest influence of one sample on a difference of which only its ``drawn`` values are known.
+
+    By the infinitesimal jackknife (Efron, JRSS B, 2014): a sample's is the covariance of the difference with how often
+    the sample was drawn, over the draws of :func:`choices`.
+    """
+    finite = np.isfinite(drawn)
+    if samples < 2 or not finite.any():
+        return 0.0
+    blocks = np.zeros(-(-drawn.size // BLOCK) * BLOCK)
+    blocks[: drawn.size][finite] = drawn[finite] - drawn[finite].mean()
+    pairs = zip(blocks.reshape(-1, BLOCK), choices(samples, seed, drawn.size), strict=True)
+    influences = np.sum([apart @ (weights - 1.0) for apart, weights in pairs], axis=0) / finite.sum()
+    return float(np.abs(influences).max())
 
 
 def values_of(evidence: Evidence, weights: Weights) -> Numbers:

@@ -9,7 +9,7 @@ from typing import Any
 from whichpu.errors import UserError
 from whichpu.tasks import datasets, description, images
 from whichpu.tasks.datasets import Dataset, Part, folder, npz
-from whichpu.tasks.kind import Described, Kind
+from whichpu.tasks.kind import Described, Kind, refuse_nan
 from whichpu.tasks.preprocess import Numbers, Preprocess
 from whichpu.tasks.task import Array, Samples
 
@@ -36,6 +36,7 @@ class Examples(Kind):
         if self.steps is not None:
             return [self.steps.applied_to(raw)[0]]
         arrays: list[Array] = raw
+        refuse_nan(arrays, part.name(index))
         return arrays if self.numbers is None else [self.numbers.applied(array) for array in arrays]
 
     def picture(self, index: int) -> str | None:

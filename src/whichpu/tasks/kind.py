@@ -13,7 +13,7 @@ from whichpu.errors import UserError
 from whichpu.results.schema import TaskInfo
 from whichpu.tasks import datasets, description
 from whichpu.tasks.datasets import Dataset, Part
-from whichpu.tasks.task import Answer, Array, Samples, Shown
+from whichpu.tasks.task import Answer, Array, BadSample, Samples, Shown
 
 Better = Literal["higher", "lower"]
 
@@ -86,7 +86,7 @@ class Kind:
 
     def calibration(self, count: int, seed: int) -> Iterator[Samples]:
         """Inputs of samples of the calibration part."""
-        return datasets.drawn(self.calibrating, self.prepared, count, seed, self.path)
+        return datasets.drawn(self.calibrating, self.part, self.prepared, count, seed, self.path)
 
     def _protocol(self, described: Described) -> dict[str, str]:
         fields = msgspec.structs.asdict(described)
@@ -102,6 +102,13 @@ def output_of(outputs: Samples, number: int, field: str = "decode.output") -> Ar
     if not 0 <= number < len(outputs):
         raise UserError(f"{field} is {number}; the model gives {len(outputs)} outputs, from 0")
     return outputs[number]
+
+
+def refuse_nan(arrays: Samples, name: str) -> None:
+    """Raises :class:`BadSample` for values that are no numbers: the network's answer would be none."""
+    bad = sum(int(np.isnan(array).sum()) for array in arrays if array.dtype.kind == "f")
+    if bad:
+        raise BadSample(f"{name} holds {bad} values that are no numbers (NaN)")
 
 
 def squeezed(array: Array, axes: int) -> Array:

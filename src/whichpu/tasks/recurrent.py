@@ -18,7 +18,7 @@ from whichpu.errors import UserError
 from whichpu.stats.evidence import Evidence, Ratio, RootRatio
 from whichpu.tasks import description
 from whichpu.tasks.datasets import Part, stems, wav
-from whichpu.tasks.kind import Better, Described, Kind, output_of
+from whichpu.tasks.kind import Better, Described, Kind, output_of, refuse_nan
 from whichpu.tasks.task import Array, BadSample, Samples, Shown
 
 SOURCES = ("wav", "arrays", "expected")
@@ -232,6 +232,7 @@ def array(path: Path, name: str | None) -> Array:
     if loaded.ndim == 0 or not loaded.size or not np.issubdtype(loaded.dtype, np.number):
         raise BadSample(f"{path.name} holds {loaded.dtype}{list(loaded.shape)}: no numbers, [steps, *shape]")
     found: Array = loaded
+    refuse_nan([found], path.name)
     return found
 
 
