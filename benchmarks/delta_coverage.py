@@ -82,8 +82,8 @@ def main() -> None:
     for name, (samples, draw, truth) in cases().items():
         held, called = np.zeros(3), np.zeros(3)
         for number in range(asked.tries):
-            ours, theirs, changed = draw(np.random.default_rng([asked.seed, number]))
-            found = paired({"m": ours}, {"m": theirs}, samples, number, changed.tolist(), asked.draws).deltas["m"]
+            ours, theirs, _ = draw(np.random.default_rng([asked.seed, number]))
+            found = paired({"m": ours}, {"m": theirs}, samples, number, asked.draws).deltas["m"]
             own = np.array([found.low, found.high])
             ends = np.stack([own, *plain(ours, theirs, samples, asked.draws, number)])
             held += (ends[:, 0] - 1e-12 <= truth) & (truth <= ends[:, 1] + 1e-12)

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
 import numpy as np
 import pytest
+from test_scoring import Numbers
 
 import whichpu
+from whichpu.campaign.accuracy import Judge
 from whichpu.campaign.outputs import difference
+from whichpu.campaign.scoring import Scored
 from whichpu.errors import UserError
 from whichpu.results import accuracy, store
 from whichpu.results.schema import Accuracy, TaskInfo
 from whichpu.stats import bootstrap
-from whichpu.stats.evidence import Mean, RootMean
+from whichpu.stats.evidence import Evidence, Mean, RootMean
 from whichpu.tasks import BadSample, load, recurrent
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "apple_stock"
@@ -136,3 +140,23 @@ def test_a_campaign_does_not_go_on_against_another_reference(tmp_path: Path) -> 
     store.save(before, path)
     with pytest.raises(UserError, match="the reference was PyTorch, eager, CPU, fp32, and is now torch"):
         whichpu.measure(EXAMPLE / "gru.onnx", rounds_most=1, resume=True, **options)
+
+
+def test_samples_count_that_change_the_metric_but_not_the_answer() -> None:
+    """Such as a right class that falls out of the first five, when top-5 is the main metric."""
+
+    class TopFive(Numbers):
+        def evidence(self, answers: Mapping[int, float]) -> dict[str, Evidence]:
+            return {"mae": Mean([abs(answer - round(answer)) * 4 for answer in answers.values()])}
+
+        def same(self, ours: float, theirs: float) -> bool:
+            return round(ours) == round(theirs)
+
+    shifts = dict.fromkeys((3, 90, 200, 400), 0.25)
+    ours = Scored({index: index + shifts.get(index, 0.0) for index in range(500)})
+    ours.answers[100] = 117.0
+    told = Judge(TopFive(500), {index: float(index) for index in range(500)}).accuracy(ours)
+    assert told.changed_count == 1 and told.p is not None
+    delta, low, _ = told.deltas["mae"]
+    assert delta == pytest.approx(4 / 500) and low is not None
+    assert low <= 0 and told.p > 0.05

@@ -68,7 +68,7 @@ class Judge:
         theirs = self._evidence(common)
         pairs = [(scored.answers[index], self.reference[index]) for index in common]
         changed = [place for place, pair in enumerate(pairs) if not self.task.same(*pair)]
-        told = bootstrap.paired(ours, theirs, len(common), self.seed, changed, limits=limits_of(self.task.info))
+        told = bootstrap.paired(ours, theirs, len(common), self.seed, limits=limits_of(self.task.info))
         found.deltas = {name: (delta.value, delta.low, delta.high) for name, delta in told.deltas.items()}
         main = told.deltas.get(self.task.info.metric)
         found.p = main.p if main is not None else None

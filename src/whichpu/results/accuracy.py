@@ -120,8 +120,7 @@ def held(ours: Accuracy, theirs: Accuracy, metric: str, limits: bootstrap.Limits
         return Held(Delta(value), no_interval="no interval: the file keeps no evidence by sample", samples=count)
     one, other = evidence_of(mine), evidence_of(others)
     if one is not None and other is not None:
-        changed = _changed(mine, others)
-        found = bootstrap.paired({metric: one}, {metric: other}, count, ours.seed, changed, limits={metric: limits})
+        found = bootstrap.paired({metric: one}, {metric: other}, count, ours.seed, limits={metric: limits})
         return Held(found.deltas.get(metric, Delta(value)), samples=count)
     if ours.seed != theirs.seed:
         return Held(Delta(value), no_interval="no interval: the bootstraps drew other samples", samples=count)
@@ -130,13 +129,6 @@ def held(ours: Accuracy, theirs: Accuracy, metric: str, limits: bootstrap.Limits
     apart, others_drawn = drawn[0][:draws] - drawn[1][:draws], drawn[1][:draws]
     influence = bootstrap.influence_from(apart, count, ours.seed)
     return Held(bootstrap.judged(value, apart, influence, ours.seed, others_drawn, limits), samples=count)
-
-
-def _changed(mine: BySample, others: BySample) -> list[int]:
-    """Samples that add something else to both metrics."""
-    pairs = [(unpack_floats(a), unpack_floats(b)) for a, b in zip(mine.columns, others.columns, strict=True)]
-    unequal = sum(a != b for a, b in pairs)
-    return [index for index, count in enumerate(unequal) if count] if not isinstance(unequal, int) else []
 
 
 # ---------------------------------------------------------------- unequal protocols

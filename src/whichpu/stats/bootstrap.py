@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,9 +32,6 @@ CAP_S = 5.0
 
 BLOCK = 20
 """Draws that are made at once. Each block has a generator of its own: the first draws are the same, however many."""
-
-INFLUENCES = 64
-"""Samples that are left out one by one, to see what one does."""
 
 CONFIDENCE = 0.95
 
@@ -69,15 +66,14 @@ def paired(
     theirs: Mapping[str, Evidence],
     samples: int,
     seed: int,
-    changed: Sequence[int] = (),
     most: int = DRAWS,
     cap_s: float = CAP_S,
     limits: Mapping[str, Limits] | None = None,
 ) -> Paired:
     """Differences of the metrics that both have, from evidence on the same ``samples``.
 
-    ``changed`` are samples known to have other answers: those with an influence. ``most`` draws, or as many (200 at
-    least) as ``cap_s`` seconds allow. ``limits`` are the least and the greatest value that a metric can have.
+    ``most`` draws, or as many (200 at least) as ``cap_s`` seconds allow. ``limits`` are the least and the greatest
+    value that a metric can have.
     """
     names = [name for name in ours if name in theirs]
     values = {name: (ours[name].value(), theirs[name].value()) for name in names}
@@ -94,7 +90,7 @@ def paired(
     for name in names:
         value = values[name][0] - values[name][1]
         mine, other = (np.concatenate(column) if column else np.zeros(0) for column in drawn[name])
-        influence = largest_influence(ours[name], theirs[name], value, samples, changed) if samples > 1 else 0.0
+        influence = influence_from(mine - other, samples, seed)
         deltas[name] = judged(value, mine - other, influence, seed, other, (limits or {}).get(name, UNLIMITED))
         kept[name] = mine
     return Paired(deltas, kept)
@@ -162,7 +158,7 @@ class Remembering:
 
 
 def influence_from(drawn: Numbers, samples: int, seed: int) -> float:
-    """The largest influence of one sample on a difference of which only its ``drawn`` values are known.
+    """By how much one sample moves a difference at most, from the difference's ``drawn`` values.
 
     By the infinitesimal jackknife (Efron, JRSS B, 2014): a sample's is the covariance of the difference with how often
     the sample was drawn, over the draws of :func:`choices`.
@@ -182,18 +178,3 @@ def values_of(evidence: Evidence, weights: Weights) -> Numbers:
     at_once = getattr(evidence, "values", None)
     found = at_once(weights) if at_once is not None else [evidence.value(row) for row in weights]
     return np.asarray(found, dtype=np.float64)
-
-
-def largest_influence(
-    ours: Evidence, theirs: Evidence, value: float, samples: int, changed: Sequence[int] = ()
-) -> float:
-    """By how much the difference moves at most when one sample is left out: of ``changed``, or of all; 64 at most."""
-    looked_at = np.asarray(changed if len(changed) else range(samples))
-    looked_at = looked_at[np.unique(np.linspace(0, looked_at.size - 1, INFLUENCES).astype(int))]
-    largest = 0.0
-    for index in looked_at:
-        weights = np.ones(samples)
-        weights[index] = 0
-        moved = ours.value(weights) - theirs.value(weights) - value
-        largest = max(largest, abs(moved)) if math.isfinite(moved) else largest
-    return largest
