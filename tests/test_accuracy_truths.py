@@ -160,3 +160,11 @@ def test_samples_count_that_change_the_metric_but_not_the_answer() -> None:
     delta, low, _ = told.deltas["mae"]
     assert delta == pytest.approx(4 / 500) and low is not None
     assert low <= 0 and told.p > 0.05
+
+
+def test_an_infinite_answer_is_no_answer_wherever_in_the_data_it_comes() -> None:
+    right = {index: float(index) for index in range(50)}
+    with pytest.raises(UserError, match="its mae is infinite, the reference's is not"):
+        Judge(Numbers(50), right).accuracy(Scored({**right, 40: np.inf}))
+    both = Judge(Numbers(50), {**right, 40: np.inf}).accuracy(Scored({**right, 40: np.inf}))
+    assert "mae" not in both.values and not both.deltas

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from whichpu.campaign.scoring import Scored
+from whichpu.errors import UserError
 from whichpu.results.accuracy import kept, limits_of, smaller_is_better
 from whichpu.results.schema import Accuracy, Changed
 from whichpu.stats import bootstrap
@@ -66,6 +67,7 @@ class Judge:
         if len(common) < len(answered):
             ours = self.task.evidence({index: scored.answers[index] for index in common})
         theirs = self._evidence(common)
+        self._refuse_infinite(own, theirs)
         pairs = [(scored.answers[index], self.reference[index]) for index in common]
         changed = [place for place, pair in enumerate(pairs) if not self.task.same(*pair)]
         told = bootstrap.paired(ours, theirs, len(common), self.seed, limits=limits_of(self.task.info))
@@ -94,6 +96,15 @@ class Judge:
             )
         return self.known[1]
 
+    def _refuse_infinite(self, ours: Mapping[str, Evidence], theirs: Mapping[str, Evidence]) -> None:
+        """Raises :class:`UserError` for answers that make the main metric infinite, where the reference's don't."""
+        main = self.task.info.metric
+        if main not in ours or main not in theirs or not np.isinf(ours[main].value()):
+            return
+        if np.isfinite(theirs[main].value()):
+            said = f"its {main} is infinite, the reference's is not: an answer is infinite, or empty"
+            raise UserError(said, "16 bits overflow at 65504: see the precision that ran")
+
     def _worst_first(
         self, changed: Sequence[int], ours: Mapping[str, Evidence], theirs: Mapping[str, Evidence]
     ) -> list[int]:
@@ -103,7 +114,8 @@ class Judge:
         if not isinstance(mine, Mean) or not isinstance(others, Mean):
             return list(changed)
         sign = 1.0 if smaller_is_better(self.task.info) else -1.0
-        costs = sign * (mine.each - others.each)
+        with np.errstate(invalid="ignore"):  # infinite in both: it costs nothing
+            costs = np.nan_to_num(sign * (mine.each - others.each))
         return sorted(changed, key=lambda place: -costs[place])
 
     def _shown(self, index: int, scored: Scored) -> Changed | None:
