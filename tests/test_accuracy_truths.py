@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+from made_accuracy import forecast
 from test_scoring import Numbers
 
 import whichpu
@@ -16,7 +17,8 @@ from whichpu.campaign.outputs import difference
 from whichpu.campaign.scoring import Scored
 from whichpu.errors import UserError
 from whichpu.results import accuracy, store
-from whichpu.results.schema import Accuracy, TaskInfo
+from whichpu.results.doubts import doubts_of
+from whichpu.results.schema import Accuracy, Form, Reference, TaskInfo
 from whichpu.stats import bootstrap
 from whichpu.stats.evidence import Evidence, Mean, RootMean
 from whichpu.tasks import BadSample, load, recurrent
@@ -168,3 +170,18 @@ def test_an_infinite_answer_is_no_answer_wherever_in_the_data_it_comes() -> None
         Judge(Numbers(50), right).accuracy(Scored({**right, 40: np.inf}))
     both = Judge(Numbers(50), {**right, 40: np.inf}).accuracy(Scored({**right, 40: np.inf}))
     assert "mae" not in both.values and not both.deltas
+
+
+def test_a_reference_that_nobody_agrees_with_and_nobody_named_is_asked_about() -> None:
+    made = forecast()
+    form = Form(format="pt2", file="prices.pt2", sha256="0" * 64, bytes=1, origin="beside")
+    made.model.forms.append(form)
+    made.reference = Reference(by="PyTorch, eager, CPU, fp32", samples=3)
+    for each in made.results:
+        each.difference = difference([np.full((1, 2), 2.0)], [np.ones((1, 2))])
+    said = [doubt.advice or "" for doubt in doubts_of(made.results[0], made, None)]
+    assert any("is prices.pt2 the same network? It gave the reference" in advice for advice in said)
+    other = msgspec.structs.replace(made.results[0], name="another")
+    made.results.append(other)
+    other.difference = difference([np.ones((1, 2))], [np.ones((1, 2))])
+    assert not any("prices.pt2" in (doubt.advice or "") for doubt in doubts_of(made.results[0], made, None))

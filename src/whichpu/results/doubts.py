@@ -58,12 +58,24 @@ def _outputs(result: Result, campaign: Campaign) -> Doubt | None:
         advice = "look at the precision that ran; whether it matters, only a score on your data can tell (--data)"
     if form is not None and form.origin == "beside":
         advice = f"is {form.file} the same network? It was found beside the model; --no-siblings leaves it out"
+    elif (stranger := _stranger(campaign)) is not None and result.variant is None:
+        advice = (
+            f"is {stranger} the same network? It gave the reference, and was found beside the model (--no-siblings)"
+        )
     return Doubt(
         kind="outputs-differ",
         says=f"output {difference.output or 0} differs from the reference by up to"
         f" {100 * (difference.relative or 0):.2g} % of its largest value",
         advice=advice,
     )
+
+
+def _stranger(campaign: Campaign) -> str | None:
+    """The file that the reference ran, where nobody named it and none of the others agrees with it."""
+    by = campaign.reference.by if campaign.reference is not None else ""
+    files = [form.file for form in campaign.model.forms if (form.format, form.origin) == ("pt2", "beside")]
+    plain = [each for each in campaign.results if each.variant is None and each.difference and each.backend != "torch"]
+    return files[0] if by.startswith("PyTorch") and files and all(map(differs, plain)) else None
 
 
 def _answers(result: Result, campaign: Campaign) -> Doubt | None:
