@@ -440,8 +440,8 @@ class MeterWindow(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 class Joined(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     """A log that another program wrote meanwhile and that was joined afterwards: its channels are
-    ``first_channel`` and those after it. ``shift_ns`` was added to its times, by ``aligned_by``; ``tested`` is False where
-    the run's pattern of busy and idle neither confirms nor denies its clock."""
+    ``first_channel`` and those after it. ``shift_ns`` was added to its times, by ``aligned_by``; ``tested`` is False
+    where the run's pattern of busy and idle neither confirms nor denies its clock."""
 
     file: str
     sha256: str
