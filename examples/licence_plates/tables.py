@@ -104,7 +104,7 @@ def speed_table(campaigns: dict[str, Campaign]) -> list[str]:
 
 def _speed(row: Figures) -> list[str]:
     load = UNKNOWN if row.load_ns is None else f"{row.load_ns / 1e6:.1f}"
-    frames = UNKNOWN if row.median_ns is None else f"{1e9 / row.median_ns:.0f}"
+    frames = UNKNOWN if row.throughput_per_s is None else f"{row.throughput_per_s:.0f}"
     loaded = row.memory.loaded if row.memory else None
     memory = UNKNOWN if loaded is None or loaded.bytes is None else f"{loaded.bytes / 2**20:.0f}"
     return [load, frames, memory]
@@ -171,8 +171,8 @@ def page(campaigns: dict[str, Campaign]) -> str:
         "",
         *speed_table(campaigns),
         "",
-        "FPS is one over the median latency, from input in host memory to output in host memory. Memory is what the",
-        "process holds with the model loaded and warm, the runtime's own libraries included.",
+        "FPS is completed inferences over wall time, one after the other, from input in host memory to output in host",
+        "memory. Memory is what the process holds with the model loaded and warm, the runtime's own libraries included.",
         "",
     ]
     missing = silent(campaigns)
