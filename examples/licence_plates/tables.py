@@ -172,7 +172,7 @@ def page(campaigns: dict[str, Campaign]) -> str:
         *speed_table(campaigns),
         "",
         "FPS is completed inferences over wall time, one after the other, from input in host memory to output in host",
-        "memory. Memory is what the process holds with the model loaded and warm, the runtime's own libraries included.",
+        "memory. Memory is what the process holds with the model loaded and warm, the runtime's libraries included.",
         "",
     ]
     missing = silent(campaigns)
