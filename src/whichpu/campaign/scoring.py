@@ -50,9 +50,11 @@ class Chunk:
 
 
 class Prepared(NamedTuple):
-    """Inputs by sample, and why samples are left out."""
+    """The inputs of some samples, each ``[samples, *shape]`` (of a sequence: ``[steps, *shape]``), and why others are
+    left out."""
 
-    samples: dict[int, Samples]
+    indices: list[int]
+    columns: Samples
     left_out: dict[int, str]
 
 
@@ -164,30 +166,40 @@ class Scorer:
             shutil.rmtree(chunk.path, ignore_errors=True)
 
     def _prepared(self, indices: range) -> Prepared:
-        """The samples' inputs, and why some are left out; nothing where a chunk is there already."""
-        samples: dict[int, Samples] = {}
+        """The samples' inputs, and why some are left out; nothing where a chunk is there already.
+
+        Each sample goes at once to its place: its own memory is then used again for the next, while caches hold it.
+        """
+        found: list[int] = []
+        columns: Samples = []
         left_out: dict[int, str] = {}
         for index in indices if indices[0] not in self.ready else ():
             try:
-                samples[index] = self._fitted(index, self.task.prepare(index))
+                sample = self._fitted(index, self.task.prepare(index))
             except BadSample as problem:
                 left_out[index] = str(problem)
-        return Prepared(samples, left_out)
+                continue
+            if self.task.carry:
+                return Prepared([index], sample, left_out)
+            columns = columns or [np.empty((len(indices), *array.shape), array.dtype) for array in sample]
+            for column, array in zip(columns, sample, strict=True):
+                column[len(found)] = array
+            found.append(index)
+        return Prepared(found, [column[: len(found)] for column in columns], left_out)
 
     def _written(self, first: int, preparing: Future[Prepared]) -> Chunk:
         """The chunk that begins with sample ``first``, as workers read it."""
-        samples, left_out = preparing.result()
+        indices, columns, left_out = preparing.result()
         if first in self.ready:
             return self.ready[first]
         path = Path(self.folder.name) / f"samples-{first}"
-        if not samples:
+        if not indices:
             return Chunk([], path, 0, 0, left_out)
         path.mkdir(exist_ok=True)
-        for place, column in enumerate(zip(*samples.values(), strict=True)):
-            np.save(path / f"input_{place}.npy", column[0] if self.task.carry else np.stack(column))
-        size = sum(array.nbytes for sample in samples.values() for array in sample)
-        steps = max(len(array) for array in next(iter(samples.values()))) if self.task.carry else len(samples)
-        return Chunk(list(samples), path, size, steps, left_out)
+        for place, column in enumerate(columns):
+            np.save(path / f"input_{place}.npy", column)
+        steps = max((len(column) for column in columns), default=len(indices))
+        return Chunk(indices, path, sum(column.nbytes for column in columns), steps, left_out)
 
     def _fitted(self, index: int, sample: Samples) -> Samples:
         """A sample in the model's types. Raises :class:`BadSample` for one that the model doesn't take."""
