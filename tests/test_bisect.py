@@ -30,7 +30,6 @@ from whichpu.targets.link import WorkerTrouble
 from whichpu.targets.target import Target
 from whichpu.worker.wire import TensorSpec
 
-SHARED = Path("/work/shared/data")
 node = helper.make_node
 
 
@@ -359,27 +358,23 @@ def test_the_command_finds_a_planted_layer(models, told, tmp_path):
     ("name", "operator", "which"),
     [("digits/mnist.onnx", "Conv", 1), ("int8_qdq/resnet8_cifar10_float.onnx", "Conv", 4)],
 )
-def test_a_planted_layer_of_a_real_model_is_found(tmp_path, name, operator, which):
-    if not (SHARED / name).is_file():
-        pytest.skip("shared/data is not here")
-    wanted = scaled(SHARED / name, tmp_path / "planted.onnx", operator, which)
+def test_a_planted_layer_of_a_real_model_is_found(shared_data, tmp_path, name, operator, which):
+    wanted = scaled(shared_data / name, tmp_path / "planted.onnx", operator, which)
     shapes = {None: [1, 32, 32, 3]} if "resnet" in name else {}
-    asked = Asked(model=tmp_path / "planted.onnx", against=SHARED / name, shapes=shapes, samples=2)
+    asked = Asked(model=tmp_path / "planted.onnx", against=shared_data / name, shapes=shapes, samples=2)
     found = bisect(asked, Silence())
     assert found.verdict == "layer"
     assert found.cause == found.first
     assert found.layers[found.cause].node == wanted
 
 
-def test_bf16_of_openvino_is_gradual():
+def test_bf16_of_openvino_is_gradual(shared_data):
     pytest.importorskip("openvino")
     import openvino
 
     if "BF16" not in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         pytest.skip("this CPU has no bf16")
-    model = SHARED / "int8_qdq" / "resnet8_cifar10_float.onnx"
-    if not model.is_file():
-        pytest.skip("shared/data is not here")
+    model = shared_data / "int8_qdq" / "resnet8_cifar10_float.onnx"
     asked = Asked(model=model, on=("openvino:cpu,precision=default",), shapes={None: [1, 32, 32, 3]}, samples=2)
     found = bisect(asked, Silence())
     assert found.verdict in ("gradual", "inside")
