@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from whichpu.reports import units
@@ -16,7 +16,7 @@ from whichpu.results.comparison import Comparison
 from whichpu.results.energy import EnergyFigures, metered
 from whichpu.results.energy.gauges import GaugeFigures
 from whichpu.results.energy.ratios import GROSS, compare_energy
-from whichpu.results.schema import Campaign, Metered
+from whichpu.results.schema import Campaign, Metered, Result
 from whichpu.results.summary import Figures
 from whichpu.worker.wire import Missing
 
@@ -387,27 +387,29 @@ def _gauge(one: GaugeFigures | None) -> Text:
 
 def panels(campaign: Campaign, rows: Sequence[Figures]) -> list[Panel]:
     """Power over time of each contender, by the headlines' source."""
-    results = {result.name: result for result in campaign.results}
     drawn = []
-    for source in headlines(campaign, rows)[:1]:
-        for row in source.rows:
-            window = energy.window_shown(campaign, results[row.name], source.key)
-            points = energy.power_over_time(campaign, results[row.name], source.key)
-            if window is not None and points:
-                drawn.append(Panel(row.name, _told_of(row.told), points, window.wall_ns / 1e9))
+    for result, key, row in _by_headline(campaign, rows):
+        window = energy.window_shown(campaign, result, key)
+        points = energy.power_over_time(campaign, result, key)
+        if window is not None and points:
+            drawn.append(Panel(row.name, _told_of(row.told), points, window.wall_ns / 1e9))
     return drawn
 
 
 def sustained_panels(campaign: Campaign, rows: Sequence[Figures]) -> list[Panel]:
     """Power over the whole of each sustained run, by the same source."""
+    runs = [
+        (row.name, energy.sustained_power(campaign, result, key)) for result, key, row in _by_headline(campaign, rows)
+    ]
+    return [Panel(name, "", points, points[-1][0]) for name, points in runs if points]
+
+
+def _by_headline(campaign: Campaign, rows: Sequence[Figures]) -> Iterator[tuple[Result, str, Row]]:
+    """Each contender with its row by the headlines' first source, and that source's key."""
     results = {result.name: result for result in campaign.results}
-    drawn = []
     for source in headlines(campaign, rows)[:1]:
         for row in source.rows:
-            points = energy.sustained_power(campaign, results[row.name], source.key)
-            if points:
-                drawn.append(Panel(row.name, "", points, points[-1][0]))
-    return drawn
+            yield results[row.name], source.key, row
 
 
 def _told_of(told: EnergyFigures) -> str:
