@@ -1,0 +1,1 @@
+"""The model read without running it: graph, cost, capability, partition, findings, remedies."""

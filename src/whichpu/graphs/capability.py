@@ -1,0 +1,284 @@
+"""What an NPU's compiler accepts, as data: one TOML file per target in ``capabilities/``.
+
+A file names its sources, the options a user may give (``ethos-n78:driver=23.02``), the form the compiler sees the
+network in (``lowering``), how it forms regions (``partition``), and for each operator whether it is taken and within
+which limits. A limit is a condition over the operator's facts (:mod:`whichpu.graphs.facts`) with the sentence that is
+shown when it does not hold. The first limit that fails decides.
+"""
+
+from __future__ import annotations
+
+import string
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import Any, Literal
+
+import msgspec
+
+from whichpu.errors import UserError
+from whichpu.graphs.conditions import Condition, UnknownFactError
+from whichpu.graphs.facts import Facts
+from whichpu.graphs.graph import Graph, Operator
+
+Status = Literal["npu", "host", "refused", "unknown"]
+"""Taken by the accelerator; left to the host; the compiler stops with an error; the sources do not tell."""
+
+
+class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where a fact comes from."""
+
+    title: str
+    url: str = ""
+    version: str = ""
+
+
+class Option(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A choice of the user's, written ``target:name=value``."""
+
+    default: str
+    says: str
+    values: tuple[str, ...] = ()
+    """Allowed values; empty for any."""
+
+
+class Limit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``need`` must hold, where ``when`` holds; else the operator gets ``otherwise`` and the sentence ``says``."""
+
+    need: str
+    says: str
+    when: str = ""
+    source: str = ""
+    otherwise: Status = "host"
+
+
+class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What becomes of one kind of operator."""
+
+    status: Status = "npu"
+    says: str = ""
+    source: str = ""
+    limits: tuple[Limit, ...] = ()
+    heavy: bool = False
+    """Counts as compute intensive where the partitioner pulls light regions back."""
+
+
+class Hardware(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Peak figures for the roofline, per second; a range is (low, high). Every one needs ``source``."""
+
+    source: str
+    macs_per_second: tuple[float, float] | None = None
+    bandwidth_bytes_per_second: tuple[float, float] | None = None
+    host_macs_per_second: tuple[float, float] | None = None
+    host_bandwidth_bytes_per_second: tuple[float, float] | None = None
+    transfer_bytes_per_second: tuple[float, float] | None = None
+    crossing_seconds: tuple[float, float] | None = None
+    watts: tuple[float, float] | None = None
+    host_watts: tuple[float, float] | None = None
+
+
+class Capability(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One target's table."""
+
+    name: str
+    title: str
+    vendor: str
+    tool: str
+    """The compiler that the table stands for, and its version in ``version``."""
+    version: str
+    sources: dict[str, Source]
+    dialect: str
+    """``onnx``, ``tflite`` or ``relay``: the names under which ``operators`` lists them."""
+    lowering: str = "none"
+    partition: str = "maximal"
+    unit: str = "npu"
+    """The word for ``placed`` where the accelerator takes an operator: npu, dla."""
+    host: str = "cpu"
+    """Where the rest runs: cpu, gpu."""
+    hosted: bool = True
+    """False where nothing falls back: what is not taken stops the compiler."""
+    aliases: tuple[str, ...] = ()
+    extends: str = ""
+    options: dict[str, Option] = {}
+    notes: tuple[str, ...] = ()
+    """Sentences shown with every analysis of this target."""
+    partition_options: dict[str, Any] = {}
+    compiler: str = ""
+    """The module in ``compilers/`` that asks the vendor's own tool where it is installed; empty for none."""
+    hardware: Hardware | None = None
+    hardware_by: dict[str, Hardware] = {}
+    """Hardware of one choice of an option: ``"macs=128"``."""
+    every: tuple[Limit, ...] = ()
+    """Limits that hold for every operator, looked at before its own."""
+    whole: tuple[Limit, ...] = ()
+    """Limits over a region or the whole graph; their facts are :data:`whichpu.graphs.facts.WHOLE`."""
+    default: Rule = Rule(status="host", says="{type} is not in the list of operators that {tool} {version} takes")
+    operators: dict[str, Rule] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a table or a compiler says of one operator. ``limit`` is the condition that failed."""
+
+    status: Status
+    reason: str = ""
+    limit: str = ""
+    source: str = ""
+    said_by: str = ""
+
+
+@dataclass(frozen=True)
+class Target:
+    """A capability with the user's options: what ``--npu ethos-n78:driver=23.02`` means."""
+
+    text: str
+    capability: Capability
+    options: Mapping[str, str]
+
+    @property
+    def said_by(self) -> str:
+        return f"table {self.capability.name}"
+
+    def source(self, key: str) -> str:
+        """The title of a source, with its version."""
+        source = self.capability.sources.get(key)
+        return " ".join(filter(None, (source.title, source.version))) if source else key
+
+    def judge(self, graph: Graph, operator: Operator) -> Verdict:
+        """The table's verdict on one operator of the lowered graph."""
+        facts = Facts(graph, operator, self.options)
+        rule = self.capability.operators.get(operator.type) if not operator.domain else None
+        rule = rule or self.capability.operators.get(f"{operator.domain}:{operator.type}") or self.capability.default
+        if rule.status != "npu":
+            return self._verdict(rule.status, rule.says, "", rule.source, facts)
+        for limit in (*self.capability.every, *rule.limits):
+            try:
+                if (limit.when and not condition(limit.when)(facts)) or condition(limit.need)(facts):
+                    continue
+            except UnknownFactError as unknown:
+                reason = f"{unknown}, which the limit ({limit.need}) needs"
+                return Verdict("unknown", reason, limit.need, limit.source or rule.source, self.said_by)
+            return self._verdict(limit.otherwise, limit.says, limit.need, limit.source or rule.source, facts)
+        return Verdict("npu", "", "", rule.source, self.said_by)
+
+    def _verdict(self, status: Status, says: str, limit: str, source: str, facts: Facts) -> Verdict:
+        if status == "host" and not self.capability.hosted:
+            status = "refused"
+        return Verdict(status, fill(says, facts, self.capability), limit, source, self.said_by)
+
+    def rule(self, operator: Operator) -> Rule:
+        return self.capability.operators.get(operator.type) or self.capability.default
+
+
+condition = cache(Condition)
+
+
+def fill(says: str, facts: Facts, capability: Capability) -> str:
+    """A sentence with the operator's own figures in its braces; a fact that is not known shows as ``?``."""
+    words = {"tool": capability.tool, "version": capability.version, "title": capability.title}
+    for _, name, _, _ in string.Formatter().parse(says):
+        if name and name not in words:
+            try:
+                words[name] = _plain(facts[name])
+            except UnknownFactError:
+                words[name] = "?"
+    return says.format(**words)
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, (tuple, list)):
+        return "x".join(_plain(item) for item in value)
+    return str(value)
+
+
+@cache
+def tables() -> Mapping[str, Capability]:
+    """All capability tables by name. Raises :class:`ValueError` for a table that does not hold together: our bug."""
+    raw = {}
+    for file in resources.files("whichpu.graphs.capabilities").iterdir():
+        if file.name.endswith(".toml"):
+            content = tomllib.loads(file.read_text(encoding="utf-8"))
+            raw[content["name"]] = content
+    return {name: msgspec.convert(_extended(content, raw), Capability, strict=False) for name, content in raw.items()}
+
+
+def _extended(content: dict[str, Any], raw: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    """A table with what it leaves out taken from the one it extends; tables within are joined, the rest replaced."""
+    if "extends" not in content:
+        return content
+    base = dict(_extended(raw[content["extends"]], raw))
+    base.pop("aliases", None)
+    for key, value in content.items():
+        joins = isinstance(value, dict) and key in (
+            "sources",
+            "options",
+            "operators",
+            "partition_options",
+            "hardware_by",
+        )
+        base[key] = {**base.get(key, {}), **value} if joins else value
+    return base
+
+
+def find(text: str) -> Target:
+    """The target that ``NAME[:option=value,...]`` names. Raises :class:`UserError` naming what there is."""
+    name, _, tail = text.partition(":")
+    capability = _named(name)
+    given = dict(_pair(part, text) for part in filter(None, tail.split(",")))
+    alias = _alias_options(capability, name)
+    options = {key: option.default for key, option in capability.options.items()} | alias
+    for key, value in given.items():
+        option = capability.options.get(key)
+        if option is None:
+            known = ", ".join(capability.options) or "none"
+            raise UserError(f"{capability.name} has no option {key!r}", f"its options: {known}")
+        if option.values and value not in option.values:
+            raise UserError(f"{capability.name}: {key} can't be {value!r}", f"one of {', '.join(option.values)}")
+        options[key] = value
+    return Target(text, capability, options)
+
+
+def _pair(part: str, text: str) -> tuple[str, str]:
+    key, equals, value = part.partition("=")
+    if not equals:
+        raise UserError(f"{text!r}: {part!r} is no option", "write NAME:option=value,option=value")
+    return key.strip(), value.strip()
+
+
+def _normal(name: str) -> str:
+    return name.strip().lower().replace("_", "-")
+
+
+def _named(name: str) -> Capability:
+    wanted = _normal(name)
+    for capability in tables().values():
+        if wanted == capability.name or wanted in (_normal(alias.partition(":")[0]) for alias in capability.aliases):
+            return capability
+    import difflib
+
+    names = sorted(tables())
+    close = difflib.get_close_matches(wanted, names, 1)
+    hint = f"did you mean {close[0]}? " if close else ""
+    raise UserError(f"no NPU is called {name!r}", f"{hint}there are: {', '.join(names)}")
+
+
+def _alias_options(capability: Capability, name: str) -> dict[str, str]:
+    """An alias may carry options: ``rk3588-fp16:precision=fp16``."""
+    for alias in capability.aliases:
+        head, _, tail = alias.partition(":")
+        if _normal(head) == _normal(name) and tail:
+            return dict(_pair(part, alias) for part in tail.split(","))
+    return {}
+
+
+def targets(texts: Iterable[str]) -> list[Target]:
+    """Targets for all texts, each once; ``all`` stands for every table with its default options."""
+    found: dict[str, Target] = {}
+    for text in texts:
+        for name in sorted(tables()) if text == "all" else [text]:
+            found.setdefault(name, find(name))
+    return list(found.values())

@@ -1,0 +1,160 @@
+"""Facts of an operator, under the names that the limits of the capability tables use.
+
+Facts that any format has stand here; what depends on a dialect's attributes and layout stands in one file each. A fact
+that can't be told raises :class:`~whichpu.graphs.conditions.UnknownFactError`: it is never taken for zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from typing import Any
+
+from whichpu.graphs.conditions import UnknownFactError
+from whichpu.graphs.graph import Graph, Operator, Tensor
+
+DIALECTS = {"onnx": ".onnx", "tflite": ".tflite", "relay": ".relay"}
+FEW = 4096
+"""Elements of a constant up to which ``value`` gives it to a condition."""
+
+
+class Facts:
+    """Facts of one operator, each worked out when a condition asks for it and then kept."""
+
+    def __init__(self, graph: Graph, operator: Operator, options: Mapping[str, str]) -> None:
+        self.graph = graph
+        self.operator = operator
+        self.options = options
+        self._known: dict[str, Any] = {}
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._known:
+            self._known[name] = self._work_out(name)
+        return self._known[name]
+
+    def _work_out(self, name: str) -> Any:
+        if name in self.options:
+            return self.options[name]
+        fact = dialect(self.graph.dialect).get(name) or COMMON.get(name)
+        if fact is None:
+            raise KeyError(f"{name!r} is no fact of the {self.graph.dialect} dialect")
+        value = fact(self)
+        if value is None:
+            raise UnknownFactError(f"{name} of {self.operator.type} {self.operator.name!r} is not known")
+        return value
+
+    # What the facts below are made of.
+
+    def tensor(self, position: int) -> Tensor:
+        tensor = self.operator.input(position)
+        if tensor is None:
+            raise UnknownFactError(f"{self.operator.type} {self.operator.name!r} has no input {position}")
+        return tensor
+
+    def shape(self, position: int) -> tuple[int, ...]:
+        """Sizes of an input; all must be known."""
+        return known(self.tensor(position), self.operator)
+
+    def out_shape(self, position: int = 0) -> tuple[int, ...]:
+        return known(self.operator.outputs[position], self.operator)
+
+    def value(self, position: int) -> Any:
+        """A constant input's values as (nested) lists, or a plain number. Unknown when it is computed or large."""
+        tensor = self.tensor(position)
+        if tensor.read is None or (tensor.elements or 0) > FEW:
+            raise UnknownFactError(f"input {position} of {self.operator.type} {self.operator.name!r} is not constant")
+        return tensor.read().tolist()
+
+    def attribute(self, name: str, default: Any = None) -> Any:
+        return self.operator.attributes.get(name, default)
+
+
+def known(tensor: Tensor, operator: Operator) -> tuple[int, ...]:
+    """The tensor's sizes, when all are known."""
+    if tensor.shape is None or None in tensor.shape:
+        raise UnknownFactError(f"the shape of {tensor.name!r} at {operator.type} {operator.name!r} is not known")
+    return tuple(size for size in tensor.shape if size is not None)
+
+
+def dialect(name: str) -> Mapping[str, Callable[[Facts], Any]]:
+    """The facts that one dialect defines."""
+    table: Mapping[str, Callable[[Facts], Any]] = import_module(DIALECTS[name], __name__).FACTS
+    return table
+
+
+def _static(facts: Facts) -> bool:
+    tensors = [*facts.operator.inputs, *facts.operator.outputs]
+    return all(tensor is None or tensor.elements is not None for tensor in tensors)
+
+
+def _data_inputs(facts: Facts) -> list[Tensor]:
+    return [tensor for tensor in facts.operator.inputs if tensor is not None and not tensor.constant]
+
+
+def _per_channel(tensor: Tensor | None) -> bool:
+    return tensor is not None and tensor.quantisation is not None and len(tensor.quantisation.scales) > 1
+
+
+def _scale(tensor: Tensor) -> float | None:
+    return tensor.quantisation.scales[0] if tensor.quantisation else None
+
+
+def _zero_point(tensor: Tensor) -> int | None:
+    if tensor.quantisation is None:
+        return None
+    return tensor.quantisation.zero_points[0] if tensor.quantisation.zero_points else 0
+
+
+COMMON: Mapping[str, Callable[[Facts], Any]] = {
+    # The operator and its neighbours.
+    "type": lambda f: f.operator.type,
+    "name": lambda f: f.operator.name,
+    "domain": lambda f: f.operator.domain,
+    "within": lambda f: f.operator.within,
+    "opset": lambda f: f.graph.opset,
+    "inputs": lambda f: len([tensor for tensor in f.operator.inputs if tensor is not None]),
+    "outputs": lambda f: len(f.operator.outputs),
+    "producers": lambda f: tuple(parent.type for parent in f.graph.parents(f.operator)),
+    "consumers": lambda f: tuple(child.type for child in f.graph.children(f.operator)),
+    "feeds_output": lambda f: any(tensor in f.graph.outputs for tensor in f.operator.outputs),
+    # Functions of an input's position.
+    "given": lambda f: lambda i: f.operator.input(i) is not None,
+    "constant": lambda f: lambda i: f.tensor(i).constant,
+    "value": lambda f: f.value,
+    "size": lambda f: f.shape,
+    "out_size": lambda f: f.out_shape,
+    "elements": lambda f: lambda i: f.tensor(i).elements,
+    "dtype_of": lambda f: lambda i: f.tensor(i).dtype,
+    "rank_of": lambda f: lambda i: _rank(f.tensor(i)),
+    "scale_of": lambda f: lambda i: _scale(f.tensor(i)),
+    "zero_point_of": lambda f: lambda i: _zero_point(f.tensor(i)),
+    "quantised_of": lambda f: lambda i: f.tensor(i).quantisation is not None,
+    "per_channel": lambda f: lambda i: _per_channel(f.operator.input(i)),
+    "attribute": lambda f: f.attribute,
+    # Types, shapes and scales of the first input and the first output.
+    "dtype": lambda f: f.tensor(0).dtype,
+    "out_dtype": lambda f: f.operator.outputs[0].dtype,
+    "dtypes": lambda f: tuple(str(tensor.dtype) for tensor in f.operator.inputs if tensor is not None),
+    "data_dtypes": lambda f: tuple(str(tensor.dtype) for tensor in _data_inputs(f)),
+    "out_dtypes": lambda f: tuple(str(tensor.dtype) for tensor in f.operator.outputs),
+    "data_inputs": lambda f: len(_data_inputs(f)),
+    "shape": lambda f: f.shape(0),
+    "out_shape": lambda f: f.out_shape(0),
+    "rank": lambda f: _rank(f.tensor(0)),
+    "out_rank": lambda f: _rank(f.operator.outputs[0]),
+    "ranks": lambda f: tuple(_rank(t) for t in [*f.operator.inputs, *f.operator.outputs] if t is not None),
+    "batch": lambda f: f.shape(0)[0] if f.shape(0) else 1,
+    "static": _static,
+    "scale": lambda f: _scale(f.tensor(0)),
+    "out_scale": lambda f: _scale(f.operator.outputs[0]),
+    "zero_point": lambda f: _zero_point(f.tensor(0)),
+    "out_zero_point": lambda f: _zero_point(f.operator.outputs[0]),
+    "quantised": lambda f: f.tensor(0).quantisation is not None,
+    "out_quantised": lambda f: f.operator.outputs[0].quantisation is not None,
+}
+
+
+def _rank(tensor: Tensor) -> int:
+    if tensor.shape is None:
+        raise UnknownFactError(f"the rank of {tensor.name!r} is not known")
+    return len(tensor.shape)

@@ -1,0 +1,35 @@
+"""Model files as graphs: one reader a format, one line in the table. Nothing is run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+
+from whichpu.errors import UserError
+from whichpu.graphs.graph import Graph
+
+READERS = {
+    ".onnx": ".onnx",
+    ".tflite": ".tflite",
+    ".txt": ".relay",  # TVM Relay as text
+    ".relay": ".relay",
+}
+
+
+def read(path: Path, shapes: Mapping[str, tuple[int, ...]] | None = None) -> Graph:
+    """The graph in a file; ``shapes`` gives sizes to inputs that leave them open.
+
+    Raises :class:`UserError`: no such file, no known format, a damaged file, a model compiled for a device already,
+    sizes that stay open, an invalid graph.
+    """
+    if not path.is_file():
+        raise UserError(f"there is no file {path}")
+    module = READERS.get(path.suffix.lower())
+    if module is None:
+        known = ", ".join(READERS)
+        raise UserError(f"{path} is in no format that can be read without running it", f"formats: {known}")
+    graph: Graph = import_module(module, __name__).read(path, shapes or {})
+    if not graph.operators:
+        raise UserError(f"{path} has no operators: there is nothing to place", "export the model again")
+    return graph
