@@ -141,6 +141,11 @@ class Target:
     def said_by(self) -> str:
         return f"table {self.capability.name}"
 
+    @property
+    def python(self) -> str | None:
+        """The interpreter that holds the vendor's compiler, where the user names one: ``rk3588:python=PATH``."""
+        return self.options.get("python")
+
     def source(self, key: str) -> str:
         """The title of a source, with its version."""
         source = self.capability.sources.get(key)
@@ -232,9 +237,12 @@ def find(text: str) -> Target:
     alias = _alias_options(capability, name)
     options = {key: option.default for key, option in capability.options.items()} | alias
     for key, value in given.items():
+        if key == "python" and capability.compiler:
+            options[key] = value
+            continue
         option = capability.options.get(key)
         if option is None:
-            known = ", ".join(capability.options) or "none"
+            known = ", ".join([*capability.options, *(["python"] if capability.compiler else [])]) or "none"
             raise UserError(f"{capability.name} has no option {key!r}", f"its options: {known}")
         if option.values and value not in option.values:
             raise UserError(f"{capability.name}: {key} can't be {value!r}", f"one of {', '.join(option.values)}")

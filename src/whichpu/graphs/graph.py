@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from whichpu.graphs.conditions import UnknownFactError
+
 Shape = tuple[int | None, ...]
 """Sizes of a tensor; ``None`` where a size is not known."""
 
@@ -123,3 +125,10 @@ class Graph:
         """Operators that take this one's outputs; one may come twice."""
         for tensor in operator.outputs:
             yield from tensor.consumers
+
+
+def known(tensor: Tensor, operator: Operator) -> tuple[int, ...]:
+    """The tensor's sizes. Raises :class:`UnknownFactError` when one is not known."""
+    if tensor.shape is None or None in tensor.shape:
+        raise UnknownFactError(f"the shape of {tensor.name!r} at {operator.type} {operator.name!r} is not known")
+    return tuple(size for size in tensor.shape if size is not None)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from whichpu.graphs.capability import Target, Verdict
-from whichpu.graphs.cost import Cost, costs
+from whichpu.graphs.cost import Cost, added, costs
 from whichpu.graphs.graph import Graph, Operator, Tensor
 from whichpu.graphs.lowering import lower
 from whichpu.graphs.partition import Partition, Terms, partition
@@ -166,11 +166,6 @@ def _crossings(lowered: Graph, region_of: dict[int, int]) -> tuple[list[Crossing
         if id(tensor) in outputs and tensor.producer is not None and tensor.producer.index in region_of:
             edges[id(tensor)] = tensor
     return found, added([tensor.bytes for tensor in edges.values()])
-
-
-def added(values: list[int | None]) -> int | None:
-    """The sum; None when one is not known."""
-    return None if None in values else sum(value for value in values if value is not None)
 
 
 def _figures(

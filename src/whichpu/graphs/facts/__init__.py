@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import Any
 
 from whichpu.graphs.conditions import UnknownFactError
-from whichpu.graphs.graph import Graph, Operator, Tensor
+from whichpu.graphs.graph import Graph, Operator, Tensor, known
 
 DIALECTS = {"onnx": ".onnx", "tflite": ".tflite", "relay": ".relay"}
 FEW = 4096
@@ -67,13 +67,6 @@ class Facts:
 
     def attribute(self, name: str, default: Any = None) -> Any:
         return self.operator.attributes.get(name, default)
-
-
-def known(tensor: Tensor, operator: Operator) -> tuple[int, ...]:
-    """The tensor's sizes, when all are known."""
-    if tensor.shape is None or None in tensor.shape:
-        raise UnknownFactError(f"the shape of {tensor.name!r} at {operator.type} {operator.name!r} is not known")
-    return tuple(size for size in tensor.shape if size is not None)
 
 
 def dialect(name: str) -> Mapping[str, Callable[[Facts], Any]]:
