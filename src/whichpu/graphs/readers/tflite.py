@@ -277,11 +277,11 @@ class _File:
         def values() -> NDArray[Any]:
             if sparse or dtype in (None, "string", "resource", "variant"):
                 raise UnknownFactError(f"the values of {name!r} ({'sparse' if sparse else dtype}) can't be read")
-            at = slice(buffer.Offset(), buffer.Offset() + buffer.Size())
             try:
+                at = slice(buffer.Offset(), buffer.Offset() + buffer.Size())
                 raw = np.frombuffer(content[at], np.uint8) if outside else buffer.DataAsNumpy()
                 return unpacked(raw, str(dtype))[: math.prod(sizes)].reshape(sizes)
-            except ValueError as problem:
+            except DAMAGED as problem:
                 raise UnknownFactError(f"the values of {name!r} don't fill its shape {sizes}") from problem
 
         return values
