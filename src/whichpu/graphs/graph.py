@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import reduce
-from operator import mul
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -24,6 +23,11 @@ Shape = tuple[int | None, ...]
 BITS = {"bool": 8, "int4": 4, "uint4": 4, "int2": 2, "uint2": 2, "bfloat16": 16, "string": 0} | {
     f"float8{kind}": 8 for kind in ("e4m3fn", "e4m3fnuz", "e5m2", "e5m2fnuz", "e8m0fnu")
 }
+
+
+@cache
+def _bits(dtype: str) -> int:
+    return BITS[dtype] if dtype in BITS else np.dtype(dtype).itemsize * 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +59,14 @@ class Tensor:
     @property
     def elements(self) -> int | None:
         """Number of elements; None when a size is not known."""
-        if self.shape is None or None in self.shape:
+        if self.shape is None:
             return None
-        return reduce(mul, (size for size in self.shape if size is not None), 1)
+        count = 1
+        for size in self.shape:
+            if size is None:
+                return None
+            count *= size
+        return count
 
     @property
     def bytes(self) -> int | None:
@@ -65,8 +74,7 @@ class Tensor:
         elements = self.elements
         if elements is None or self.dtype is None:
             return None
-        bits = BITS.get(self.dtype) or np.dtype(self.dtype).itemsize * 8
-        return (elements * bits + 7) // 8
+        return (elements * _bits(self.dtype) + 7) // 8
 
 
 @dataclass(slots=True, eq=False)

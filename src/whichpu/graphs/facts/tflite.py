@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from whichpu.graphs.conditions import UnknownFactError
-from whichpu.graphs.facts import Facts, known
-from whichpu.graphs.graph import Tensor
+from whichpu.graphs.facts import Facts
+from whichpu.graphs.graph import Tensor, known
 
 CONVOLUTIONS = {"CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "CONV_3D", "CONV_3D_TRANSPOSE"}
 DATA = {"TRANSPOSE_CONV": 2, "CONV_3D_TRANSPOSE": 2, "SPLIT": 1}

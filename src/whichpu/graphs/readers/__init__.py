@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 
@@ -17,8 +17,8 @@ READERS = {
 }
 
 
-def read(path: Path, shapes: Mapping[str, tuple[int, ...]] | None = None) -> Graph:
-    """The graph in a file; ``shapes`` gives sizes to inputs that leave them open.
+def read(path: Path, shapes: Mapping[str | None, Sequence[int]] | None = None) -> Graph:
+    """The graph in a file; ``shapes`` gives sizes to inputs that leave them open (key None: the only input).
 
     Raises :class:`UserError`: no such file, no known format, a damaged file, a model compiled for a device already,
     sizes that stay open, an invalid graph.

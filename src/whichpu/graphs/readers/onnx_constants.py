@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from whichpu.errors import UserError
 from whichpu.graphs.graph import Tensor
+from whichpu.graphs.readers.onnx_shapes import dtype
 
 KEPT = ("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear")
 """Never folded: quantised weights are told by them."""
@@ -43,15 +44,11 @@ class Constants:
 
     def of(self, body: Any, within: str) -> Iterator[Tensor]:
         """A body's initializers; the main graph's from the model itself, for shapes are inferred on a light copy."""
-        from onnx import helper
-
         for light in body.initializer:
             stored = light if within else self.whole.get(light.name, light)
-            dtype = str(helper.tensor_dtype_to_np_dtype(stored.data_type)) if stored.data_type else None
-            yield Tensor(stored.name, dtype, tuple(stored.dims), read=self._reader(stored))
+            yield Tensor(stored.name, dtype(stored.data_type), tuple(stored.dims), read=self._reader(stored))
         for stored in body.sparse_initializer:
-            dtype = str(helper.tensor_dtype_to_np_dtype(stored.values.data_type))
-            yield Tensor(stored.values.name, dtype, tuple(stored.dims), read=_sparse)
+            yield Tensor(stored.values.name, dtype(stored.values.data_type), tuple(stored.dims), read=_sparse)
 
     def fold(self, node: Any, inputs: Sequence[Tensor | None], outputs: Sequence[Tensor]) -> None:
         """Make a node's outputs constants that are worked out when they are read."""
@@ -67,9 +64,9 @@ class Constants:
 
         for position, tensor in enumerate(outputs):
             tensor.read = lambda position=position: values(position)
-            if tensor.shape is None or None in tensor.shape or tensor.dtype is None:
-                if all(t is None or (t.elements or 0) < FEW for t in inputs):
-                    _take_shape(tensor)
+            is_open = tensor.shape is None or None in tensor.shape or tensor.dtype is None
+            if is_open and all(t is None or (t.elements or 0) < FEW for t in inputs):
+                _take_shape(tensor)
 
     def _of_shape(self, node: Any, given: Tensor | None, output: Tensor) -> None:
         sizes = np.array(given.shape if given is not None else (), dtype=np.int64)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from whichpu.errors import UserError
@@ -25,20 +26,27 @@ def sized(model: Any, name: str, shapes: Mapping[str | None, Sequence[int]], not
 
 def types(body: Any) -> dict[str, tuple[str | None, Shape | None]]:
     """NumPy type and shape by tensor name, as a body's value infos tell them."""
-    from onnx import helper
-
     found: dict[str, tuple[str | None, Shape | None]] = {}
     for values in (body.value_info, body.input, body.output):
         for value in values:
-            if not value.type.HasField("tensor_type"):
-                continue
-            tensor = value.type.tensor_type
-            dtype = str(helper.tensor_dtype_to_np_dtype(tensor.elem_type)) if tensor.elem_type else None
-            shape = None
-            if tensor.HasField("shape"):
-                shape = tuple(size.dim_value if size.HasField("dim_value") else None for size in tensor.shape.dim)
-            found[value.name] = (dtype, shape)
+            if value.type.HasField("tensor_type"):
+                found[value.name] = _type(value.type.tensor_type)
     return found
+
+
+def _type(tensor: Any) -> tuple[str | None, Shape | None]:
+    if not tensor.HasField("shape"):
+        return dtype(tensor.elem_type), None
+    shape = [size.dim_value if size.HasField("dim_value") else None for size in tensor.shape.dim]
+    return dtype(tensor.elem_type), tuple(shape)
+
+
+@cache
+def dtype(element: int) -> str | None:
+    """NumPy's name of an ONNX element type; None for an undefined one."""
+    from onnx import helper
+
+    return str(helper.tensor_dtype_to_np_dtype(element)) if element else None
 
 
 def completed(graph: Graph, model: Any, build: Callable[[Any], Graph]) -> Graph:
