@@ -154,8 +154,7 @@ class Target:
     def judge(self, graph: Graph, operator: Operator) -> Verdict:
         """The table's verdict on one operator of the lowered graph."""
         facts = Facts(graph, operator, self.options)
-        rule = self.capability.operators.get(operator.type) if not operator.domain else None
-        rule = rule or self.capability.operators.get(f"{operator.domain}:{operator.type}") or self.capability.default
+        rule = self.rule(operator)
         if rule.status != "npu":
             return self._verdict(rule.status, rule.says, "", rule.source, facts)
         for limit in (*self.capability.every, *rule.limits):
@@ -174,10 +173,15 @@ class Target:
         return Verdict(status, fill(says, facts, self.capability), limit, source, self.said_by)
 
     def rule(self, operator: Operator) -> Rule:
-        return self.capability.operators.get(operator.type) or self.capability.default
+        """The table's rule for an operator: its own, that of its domain and type, or the default."""
+        if not operator.domain:
+            return self.capability.operators.get(operator.type) or self.capability.default
+        return self.capability.operators.get(f"{operator.domain}:{operator.type}") or CUSTOM
 
 
 condition = cache(Condition)
+CUSTOM = Rule(status="host", says="{type} is a custom operator of {domain}, which {tool} {version} does not know")
+"""An operator outside of the dialect, which no table lists."""
 
 
 def fill(says: str, facts: Facts, capability: Capability) -> str:
