@@ -10,6 +10,7 @@ from pathlib import Path
 
 from whichpu.errors import UserError
 from whichpu.graphs import compilers, remedies
+from whichpu.graphs.agreement import Disagreement, disagreements, heard
 from whichpu.graphs.capability import Target
 from whichpu.graphs.estimate import Estimate, estimate
 from whichpu.graphs.findings import Finding, findings
@@ -24,6 +25,7 @@ class TargetAnalysis:
 
     target: Target
     placement: Placement | None = None
+    """By the vendor's compiler where it answered, else by the table."""
     findings: list[Finding] = field(default_factory=list)
     estimate: Estimate | None = None
     proposals: list[remedies.Proposal] = field(default_factory=list)
@@ -31,6 +33,8 @@ class TargetAnalysis:
     """What the vendor's compiler made of it, where it was asked."""
     not_asked: str = ""
     """Why the vendor's compiler was not asked."""
+    disagreements: list[Disagreement] = field(default_factory=list)
+    """Operators on which the table and the compiler differ."""
     refusal: str = ""
 
 
@@ -86,12 +90,16 @@ def _on(path: Path, graph: Graph, target: Target, ask: bool, propose: bool) -> T
             answer = compilers.ask(path, graph, target)
         except UserError as problem:
             why_not = str(problem)
+    differing = [] if answer is None else disagreements(placement, answer)
+    settled = placement if answer is None else heard(placement, answer)
+    estimated = estimate(settled)
     return TargetAnalysis(
         target,
-        placement,
-        findings(placement),
-        estimate(placement),
+        settled,
+        findings(settled, estimated),
+        estimated,
         remedies.propose(placement, path) if propose else [],
         answer,
         why_not or "",
+        differing,
     )
