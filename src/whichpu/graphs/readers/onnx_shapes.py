@@ -43,10 +43,15 @@ def _type(tensor: Any) -> tuple[str | None, Shape | None]:
 
 @cache
 def dtype(element: int) -> str | None:
-    """NumPy's name of an ONNX element type; None for an undefined one."""
+    """NumPy's name of an ONNX element type; None for one not given. Raises :class:`UserError` for no type at all."""
     from onnx import helper
 
-    return str(helper.tensor_dtype_to_np_dtype(element)) if element else None
+    try:
+        return str(helper.tensor_dtype_to_np_dtype(element)) if element else None
+    except KeyError as problem:
+        raise UserError(
+            f"a tensor has element type {element}, which ONNX does not define", "export it again"
+        ) from problem
 
 
 def completed(graph: Graph, model: Any, build: Callable[[Any], Graph]) -> Graph:
