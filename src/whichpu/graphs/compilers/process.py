@@ -1,0 +1,85 @@
+"""Vendors' tools as processes of their own, kept on a lead: a temporary folder, no telemetry, no pip, a time limit."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from whichpu.models import onnx_file
+
+LEAD = {
+    "ORT_DISABLE_TELEMETRY": "1",
+    "DO_NOT_TRACK": "1",
+    "PIP_NO_INDEX": "1",
+    "PIP_REQUIRE_VIRTUALENV": "1",
+    "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+    "no_proxy": "",
+    "http_proxy": "http://127.0.0.1:9",  # the discard port: what asks the network is refused at once
+    "https_proxy": "http://127.0.0.1:9",
+}
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a tool ended. ``status`` is its exit status, negative for a signal, None when it was ended for being late."""
+
+    status: int | None
+    log: str
+
+    @property
+    def how(self) -> str:
+        """In words; empty when it ended well."""
+        if self.status is None:
+            return "it did not end in time"
+        if self.status < 0:
+            return f"it crashed ({signal.Signals(-self.status).name})"
+        return f"it ended with status {self.status}" if self.status else ""
+
+
+def run(command: Sequence[str], folder: Path, timeout_s: float) -> Ended:
+    """Run a command in ``folder``, its home and temporary folder too; all it started has ended afterwards."""
+    environment = {**os.environ, **LEAD, "TMPDIR": str(folder), "HOME": str(folder), "PYTHONUNBUFFERED": "1"}
+    log = folder / "tool.log"
+    with log.open("wb") as words:
+        process = subprocess.Popen(
+            list(command),
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=words,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            status: int | None = process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            status = None
+        finally:
+            try:
+                os.killpg(process.pid, signal.SIGKILL)
+            except (ProcessLookupError, PermissionError):
+                pass
+            process.wait()
+    return Ended(status, log.read_text(errors="replace"))
+
+
+def copied(path: Path, folder: Path) -> Path:
+    """A copy of an ONNX file in ``folder`` with the files that hold its weights."""
+    for name in onnx_file.external_files(onnx_file.read(path)):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path.parent / name, folder / name)
+    return Path(shutil.copyfile(path, folder / "model.onnx"))
+
+
+def interpreter_holds(python: str, package: str) -> bool:
+    """Whether an interpreter finds a package, without importing it."""
+    look = f"import importlib.util as u, sys; sys.exit(u.find_spec({package!r}) is None)"
+    try:
+        return subprocess.run([python, "-c", look], capture_output=True, timeout=60).returncode == 0
+    except (OSError, subprocess.SubprocessError):
+        return False
