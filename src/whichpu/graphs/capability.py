@@ -113,7 +113,7 @@ class Capability(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     every: tuple[Limit, ...] = ()
     """Limits that hold for every operator, looked at before its own."""
     whole: tuple[Limit, ...] = ()
-    """Limits over a region or the whole graph; their facts are :data:`whichpu.graphs.facts.WHOLE`."""
+    """Limits over the target or a region; their facts are :data:`whichpu.graphs.whole.WHOLE`."""
     default: Rule = Rule(status="host", says="{type} is not in the list of operators that {tool} {version} takes")
     operators: dict[str, Rule] = {}
 
@@ -142,6 +142,11 @@ class Target:
         return f"table {self.capability.name}"
 
     @property
+    def hosted(self) -> bool:
+        """Whether what is not taken runs on the host; ``fallback=none`` says that it does not."""
+        return self.capability.hosted and self.options.get("fallback") != "none"
+
+    @property
     def python(self) -> str | None:
         """The interpreter that holds the vendor's compiler, where the user names one: ``rk3588:python=PATH``."""
         return self.options.get("python")
@@ -168,7 +173,7 @@ class Target:
         return Verdict("npu", "", "", rule.source, self.said_by)
 
     def _verdict(self, status: Status, says: str, limit: str, source: str, facts: Facts) -> Verdict:
-        if status == "host" and not self.capability.hosted:
+        if status == "host" and not self.hosted:
             status = "refused"
         return Verdict(status, fill(says, facts, self.capability), limit, source, self.said_by)
 
@@ -194,6 +199,11 @@ def fill(says: str, facts: Facts, capability: Capability) -> str:
             except UnknownFactError:
                 words[name] = "?"
     return says.format(**words)
+
+
+def fill_words(says: str, facts: Mapping[str, Any]) -> str:
+    """A sentence over a target or a region, with the facts' values in its braces."""
+    return says.format(**{name: _plain(facts[name]) for _, name, _, _ in string.Formatter().parse(says) if name})
 
 
 def _plain(value: Any) -> str:

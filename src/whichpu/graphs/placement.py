@@ -6,7 +6,8 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import Literal
 
-from whichpu.graphs.capability import Target, Verdict
+from whichpu.graphs import whole
+from whichpu.graphs.capability import Status, Target, Verdict
 from whichpu.graphs.cost import Cost, added, costs
 from whichpu.graphs.graph import Graph, Operator, Tensor
 from whichpu.graphs.lowering import lower
@@ -88,6 +89,7 @@ class Placement:
 
 def place(graph: Graph, target: Target) -> Placement:
     """Place a graph on a target by its table."""
+    whole.check(target)
     lowered = lower(graph, target)
     verdicts = [target.judge(lowered, operator) for operator in lowered.operators]
     return settle(graph, lowered, target, verdicts)
@@ -100,10 +102,12 @@ def settle(graph: Graph, lowered: Graph, target: Target, verdicts: list[Verdict]
         taken=[verdict.status == "npu" for verdict in verdicts],
         heavy=lambda operator: target.rule(operator).heavy,
         options={**capability.partition_options, **target.options},
+        unknown=[verdict.status == "unknown" for verdict in verdicts],
     )
-    found = partition(capability.partition, lowered, terms)
+    found = whole.settle(lowered, partition(capability.partition, lowered, terms), target)
+    left: Status = "host" if target.hosted else "refused"
     verdicts = [
-        Verdict("host", found.left[index], said_by=verdict.said_by) if index in found.left else verdict
+        Verdict(left, found.left[index], said_by=verdict.said_by) if index in found.left else verdict
         for index, verdict in enumerate(verdicts)
     ]
     region_of = {index: number for number, region in enumerate(found.regions) for index in region}

@@ -41,6 +41,8 @@ class Terms:
     taken: Sequence[bool]
     heavy: Callable[[Operator], bool]
     options: Mapping[str, Any]
+    unknown: Sequence[bool] = ()
+    """Operators of which the sources do not tell; empty where a partitioner need not know."""
 
 
 def partition(name: str, graph: Graph, terms: Terms) -> Partition:
