@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 from whichpu import __version__
+from whichpu.commands.analyze import analyze
 from whichpu.commands.bisect import bisect
 from whichpu.commands.check import check
 from whichpu.commands.devices import devices
@@ -32,7 +33,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # plain help answers in a third of the time
 )
-COMMANDS = (devices, doctor, meters, run, scenario, show, compare, report, join, check, bisect)
+COMMANDS = (devices, doctor, meters, run, scenario, show, compare, report, join, check, bisect, analyze)
 NAMES = [command.__name__ for command in COMMANDS]
 for command in COMMANDS:
     app.command()(command)

@@ -58,6 +58,11 @@ def output(help: str) -> Any:
     return typer.Option("-o", "--output", metavar="FILE", help=help)
 
 
+def file_to_write(help: str) -> Any:
+    """A page that the command writes besides what it prints."""
+    return typer.Option("-o", "--output", metavar="FILE", help=help)
+
+
 def target(help: str) -> Any:
     """Where to run; a shell completes it."""
     return typer.Option(metavar="[NAME=]TARGET", help=help, autocompletion=lambda: list(TARGETS))
