@@ -1,0 +1,1 @@
+"""Results written for other tools: one file per format, one line each in the table."""
