@@ -22,22 +22,6 @@ DETAILS_MOST = 8
 WIDE = 120
 SHOWN = ("accelerator", "folded")
 ORDER: tuple[Fate, ...] = ("refused", "host", "unknown")
-TITLES = {
-    "compiler-stops": "stops",
-    "pipeline-break": "pipeline breaks",
-    "conversion-sandwich": "sandwiches",
-    "quantiser-gap": "quantiser gaps",
-    "boundary": "boundary",
-    "kept-apart": "kept apart",
-    "float-edges": "float edges",
-    "near-limit": "near a limit",
-    "function-ratio": "function ratio",
-    "unknown-verdicts": "unknown",
-    "open-shapes": "open shapes",
-    "old-opset": "opset",
-    "operators": "operators",
-}
-"""Kinds of findings as people read them."""
 EFFECTS = {
     "exact": "exact: the answer stays",
     "approximate": "changes the answer a little: measure it",
@@ -133,7 +117,7 @@ def basis(reason: Reason) -> str:
 
 def title(analysis: Analysis, one: TargetAnalysis) -> str:
     capability = one.target.capability
-    given = ", ".join(f"{key}={value}" for key, value in one.target.options.items() if key != "python")
+    given = ", ".join(f"{key}={value}" for key, value in one.target.options.items() if value and key != "python")
     tool = f"{capability.tool} {capability.version}".strip()
     return f"{analysis.model.name} on {capability.title} ({tool}{'; ' + given if given else ''})"
 
@@ -338,7 +322,7 @@ def _show_one(analysis: Analysis, one: TargetAnalysis, screen: Console, operator
     print_item(screen, headline(one), 0)
     if one.placement is None:
         return
-    for heading, lines in _sections(analysis, one):
+    for heading, lines in sections(analysis, one):
         if lines:
             screen.print(f"\n[dim]{safe(heading)}[/dim]")
         for line in lines:
@@ -347,11 +331,12 @@ def _show_one(analysis: Analysis, one: TargetAnalysis, screen: Console, operator
         _show_operators(one.placement, screen)
 
 
-def _sections(analysis: Analysis, one: TargetAnalysis) -> Iterator[tuple[str, list[str]]]:
+def sections(analysis: Analysis, one: TargetAnalysis) -> Iterator[tuple[str, list[str]]]:
+    """What there is to say of a pair that was analysed: heading and sentences, the same in every view."""
     assert one.placement is not None
     yield "why not", [_told(reason) for reason in reasons(one.placement)]
     yield "figures", ["; ".join(f"{name} {value}" for name, value in figures(one))]
-    yield "findings", [f"{TITLES.get(found.kind, found.kind)}: {found.says}" for found in one.findings]
+    yield "findings", [found.says for found in one.findings]
     yield "remedies", [remedy(proposal) for proposal in one.proposals]
     yield "estimate", estimates(one)
     yield "table and compiler differ", disagreements(one)
@@ -417,7 +402,7 @@ def _page(analysis: Analysis, one: TargetAnalysis) -> list[str]:
     ]
     lines += [*_grid(heads, rows), ""] if rows else []
     lines += [*_grid(["figure", "value"], [list(row) for row in figures(one)]), ""]
-    for heading, said in list(_sections(analysis, one))[2:]:
+    for heading, said in list(sections(analysis, one))[2:]:
         if said:
             lines += [f"### {heading.capitalize()}", "", *(f"- {_cell(line)}" for line in said), ""]
     histogram = next((found for found in one.findings if found.kind == "operators"), None)

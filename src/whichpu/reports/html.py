@@ -174,7 +174,7 @@ def page(files: Sequence[tuple[str, Campaign | ScenarioRun]], normalise_to: str 
     ]
     models = list(dict.fromkeys(one.model.name for _, one in files))
     return (
-        _templates()
+        templates()
         .get_template("page.html.j2")
         .render(
             title=f"WhichPU: {units.joined(models)}",
@@ -202,7 +202,7 @@ def fragment(campaign: Campaign) -> str:
     """A compact table for notebooks, with its styles inside."""
     rows = summarize(campaign)
     measured = _ranked(rows, campaign)
-    return _templates().get_template("fragment.html.j2").render(
+    return templates().get_template("fragment.html.j2").render(
         campaign=campaign,
         headline=headline(campaign)[0],
         unit=units.time_unit(row.median_ns for row in measured),
@@ -754,15 +754,15 @@ def _lacking(row: Figures) -> bool:
 
 
 @cache
-def _templates() -> Environment:
+def templates() -> Environment:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    templates = Environment(
+    made = Environment(
         loader=PackageLoader("whichpu.reports", "templates"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    templates.filters["soft"] = soft
-    return templates
+    made.filters["soft"] = soft
+    return made

@@ -27,4 +27,4 @@ def findings(placement: Placement, estimate: Estimate | None) -> Iterator[Findin
 
 
 def _share(value: float | None) -> str:
-    return "an unknown share" if value is None else f"{100 * value:.1f} %"
+    return "an unknown share" if value is None else f"{100 * value:.1f} %".replace(".0 %", " %")
