@@ -2,37 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import Any
 
-from whichpu.graphs.placement import Figures, Placement
+from whichpu.errors import UserError
+from whichpu.graphs.graph import Graph
+from whichpu.graphs.placement import Figures, Placement, place
+from whichpu.graphs.remedies import advice
+from whichpu.graphs.remedies.edit import Edit
+from whichpu.graphs.remedies.net import Net
+from whichpu.graphs.remedies.remedy import Effect as Effect
+from whichpu.graphs.remedies.remedy import Remedy as Remedy
+from whichpu.graphs.remedies.remedy import Site as Site
+from whichpu.graphs.remedies.remedy import troubled as troubled
 
-Effect = Literal["exact", "approximate", "needs-fine-tuning"]
-
-
-@dataclass(frozen=True)
-class Site:
-    """One place where a remedy applies: the source operators it would replace."""
-
-    operators: tuple[str, ...]
-    says: str
-
-
-class Remedy(Protocol):
-    """A module in this folder. ``NAME`` is what ``whichpu fix --apply`` takes; ``EFFECT`` is on the answer."""
-
-    NAME: str
-    SAYS: str
-    EFFECT: Effect
-
-    def sites(self, placement: Placement) -> list[Site]:
-        """Where it applies, and only where the target's verdicts make it worth while."""
-        ...
-
-    def apply(self, model: Any, sites: Sequence[Site]) -> Any:
-        """The ONNX model rewritten; the one given is left alone."""
-        ...
+FAMILIES = (
+    ".activations",
+    ".gelu",
+    ".pooling",
+    ".convolution",
+    ".resize",
+    ".arithmetic",
+    ".layout",
+    ".channels",
+    ".quantisation",
+)
+"""Modules with remedies; each has a literal table ``REMEDIES``."""
+MOST_OPERATORS = 20_000
+"""Larger graphs are not rewritten and analysed again without being asked: seconds a remedy."""
+ROUTE, TRAIN = "other-route", "quantisation-aware-training"
 
 
 @dataclass(frozen=True)
@@ -47,9 +50,182 @@ class Proposal:
     after: Figures | None
     """None where the rewrite could not be analysed; ``why_not`` says why."""
     why_not: str = ""
+    answer: str = ""
+    """What it does to the answer, in a sentence."""
+    writes: bool = True
+    """False for advice: ``whichpu fix`` can't write it into the model."""
 
 
-def propose(placement: Placement, path: Any) -> list[Proposal]:
-    """Remedies that apply to this placement, each analysed again; best gain first."""
-    del placement, path
-    return []
+@cache
+def table() -> Mapping[str, Remedy]:
+    """All remedies that rewrite, by name."""
+    modules = [import_module(family, __name__) for family in FAMILIES]
+    return {remedy.name: remedy for module in modules for remedy in module.REMEDIES}
+
+
+def sites(graph: Graph, wanted: Sequence[Remedy]) -> dict[str, list[Site]]:
+    """Where the remedies' patterns are, in one pass over the graph; sites of one remedy share no operator."""
+    found: dict[str, list[Site]] = defaultdict(list)
+    if graph.dialect != "onnx":
+        return found
+    net, claimed = Net(graph), {remedy.name: set[int]() for remedy in wanted}
+    by_root: dict[str, list[Remedy]] = defaultdict(list)
+    for remedy in wanted:
+        for root in remedy.roots:
+            by_root[root].append(remedy)
+    for operator in graph.operators:
+        root = f"{operator.domain}:{operator.type}" if operator.domain else operator.type
+        for remedy in by_root.get(root, ()) if not operator.within else ():
+            one = remedy.find(net, operator)
+            if one is not None and claimed[remedy.name].isdisjoint(one.indices):
+                claimed[remedy.name].update(one.indices)
+                found[remedy.name].append(one)
+    return found
+
+
+def propose(placement: Placement, path: Any, most: int = MOST_OPERATORS) -> list[Proposal]:
+    """Remedies that apply to this placement, each analysed again; best gain first.
+
+    ``path`` is the model's file. Graphs of more than ``most`` operators are not analysed again.
+    """
+    found = sites(placement.graph, list(table().values()))
+    worth = {name: [one for one in where if table()[name].worth(placement, one)] for name, where in found.items()}
+    model: list[Any] = []
+    proposals = []
+    for name, where in worth.items():
+        if where:
+            proposals.append(_proposal(placement, table()[name], where, Path(path), most, model))
+    return sorted([p for p in proposals if p is not None] + _advice(placement), key=_order)
+
+
+def _proposal(
+    placement: Placement, remedy: Remedy, where: list[Site], path: Path, most: int, model: list[Any]
+) -> Proposal | None:
+    """The proposal, if it gains anything; ``model`` keeps the parsed file for the next one."""
+    before, after, why_not = placement.figures, None, ""
+    if len(placement.graph.operators) > most:
+        why_not = f"the graph has more than {most:,} operators: `whichpu fix` analyses it again"
+    else:
+        try:
+            if not model:
+                from whichpu.models import onnx_file
+
+                model.append(onnx_file.read(path))
+            changed, _ = rewritten(model[0], placement, remedy, path.parent)
+            after = changed.figures
+        except UserError as problem:
+            why_not = str(problem)
+    if after is not None and remedy.shows and not gains(before, after):
+        return None
+    return Proposal(remedy.name, remedy.says, remedy.effect, tuple(where), before, after, why_not, remedy.answer)
+
+
+@dataclass(frozen=True)
+class Rewritten:
+    """A model rewritten, read again and placed again."""
+
+    model: Any
+    placement: Placement
+    sites: tuple[Site, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def figures(self) -> Figures:
+        return self.placement.figures
+
+
+def rewritten(
+    model: Any, placement: Placement, remedy: Remedy, folder: Path, everywhere: bool = False
+) -> tuple[Rewritten, Placement]:
+    """The model with a remedy at the sites that are worth while (or ``everywhere``), and the placement before it.
+
+    The model given is left alone. Raises :class:`UserError` where no site is found, or the opset can't be raised.
+    """
+    notes: tuple[str, ...] = ()
+    opset = placement.graph.opset or 0
+    if opset < remedy.opset:
+        model, notes = raised(model, remedy.opset), (f"the opset is raised from {opset} to {remedy.opset}",)
+        placement = read_and_place(model, placement, folder)
+    where = sites(placement.graph, [remedy])[remedy.name]
+    where = [one for one in where if everywhere or remedy.worth(placement, one)]
+    if not where:
+        raise UserError(f"{remedy.name} finds nothing to rewrite in {placement.graph.name}")
+    result = apply(model, where)
+    return Rewritten(result, read_and_place(result, placement, folder), tuple(where), notes), placement
+
+
+def apply(model: Any, where: Sequence[Site]) -> Any:
+    """A copy of the parsed model with these sites rewritten."""
+    edit = Edit(model)
+    for one in where:
+        if one.rewrite is not None:
+            one.rewrite(edit)
+    return edit.finish()
+
+
+def read_and_place(model: Any, like: Placement, folder: Path) -> Placement:
+    """A parsed model read again with the sizes of a placement, on its target."""
+    from whichpu.graphs.readers.onnx import graph_of
+
+    names = {value.name for value in model.graph.input}
+    shapes: dict[str | None, list[int]] = {
+        tensor.name: [size for size in tensor.shape if size is not None]
+        for tensor in like.graph.inputs
+        if tensor.shape is not None and None not in tensor.shape and tensor.name in names
+    }
+    return place(graph_of(model, like.graph.name, shapes, folder), like.target)
+
+
+def raised(model: Any, opset: int) -> Any:
+    """The model in a higher opset, by ONNX's version converter. Raises :class:`UserError` where it can't."""
+    import onnx.inliner
+    from onnx import version_converter
+
+    try:
+        if model.functions:
+            model = onnx.inliner.inline_local_functions(model)
+        converted = version_converter.convert_version(model, opset)
+        onnx.checker.check_model(converted)
+    except Exception as problem:  # the converter raises many kinds
+        first = (str(problem).strip().splitlines() or [type(problem).__name__])[0]
+        raise UserError(
+            f"the model can't be converted to opset {opset}: {first}", "export it with that opset"
+        ) from problem
+    return converted
+
+
+def gains(before: Figures, after: Figures) -> bool:
+    """Does the accelerator take more, or is less left over?"""
+    return _left(after) < _left(before)
+
+
+def _left(figures: Figures) -> tuple[float, ...]:
+    """What is wrong with a placement, the worst first; less is better."""
+    boundary = figures.boundary_bytes if figures.boundary_bytes is not None else float("inf")
+    share = figures.mac_share if figures.mac_share is not None else 0.0
+    return (figures.refused, figures.unknown, figures.host_operators, -round(share, 9), boundary, figures.regions)
+
+
+def _order(proposal: Proposal) -> tuple[Any, ...]:
+    """Best gain first; exact ones before others that gain as much."""
+    effects = ("exact", "approximate", "needs-fine-tuning")
+    left = _left(proposal.after) if proposal.after is not None else (float("inf"),)
+    return (left, effects.index(proposal.effect), not proposal.writes, proposal.name)
+
+
+def _advice(placement: Placement) -> list[Proposal]:
+    found = [
+        Proposal(ROUTE, "Another way into the compiler", "exact", (one,), placement.figures, figures, why_not,
+                 "The same model, quantised as it is.", writes=False)
+        for one, figures, why_not in advice.routes(placement)
+        if figures is not None and gains(placement.figures, figures)
+    ]  # fmt: skip
+    floats = advice.wants_integers(placement)
+    if floats is not None:
+        found.append(
+            Proposal(TRAIN, "Quantise the network, where accuracy matters with quantisation-aware training",
+                     "needs-fine-tuning", (floats,), placement.figures, None,
+                     "a quantised model must be made first: `whichpu run --variants int8` makes one and measures it",
+                     "Integers round: training with quantisation in the loop wins most of the loss back.", writes=False)
+        )  # fmt: skip
+    return found
