@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from whichpu.graphs.estimate import Estimate
 from whichpu.graphs.findings import Finding
-from whichpu.graphs.findings.words import FEW, plural, size
+from whichpu.graphs.findings.words import FEW, plural, size, span
 from whichpu.graphs.placement import Crossing, Placement
 
 
@@ -21,7 +21,7 @@ def findings(placement: Placement, estimate: Estimate | None) -> Iterator[Findin
     top = sorted(crossings, key=lambda crossing: -(crossing.bytes or 0))[:FEW]
     first = top[0]
     seconds = estimate.transfer_seconds if estimate else None
-    time = f", an estimated {1e3 * seconds[0]:.3g} to {1e3 * seconds[1]:.3g} ms" if seconds else ""
+    time = f", an estimated {span(seconds)}" if seconds else ""
     says = (
         f"{plural(len(crossings), 'tensor crosses', 'tensors cross')} the boundary in each inference, {moved}{time};"
         f" the largest is {first.tensor.name} ({size(first.bytes)}, {_way(first, placement)})"

@@ -73,6 +73,13 @@ def size(value: int | None) -> str:
     return f"{value} B"
 
 
+def span(seconds: tuple[float, float]) -> str:
+    """A range of times for people, both ends in the unit of the upper one."""
+    low, high = seconds
+    name, unit = next((row for row in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)) if high >= row[1]), ("ns", 1e-9))
+    return f"{low / unit:.2g} to {high / unit:.2g} {name}"
+
+
 def names(operators: Sequence[Operator]) -> tuple[str, ...]:
     return tuple(operator.name for operator in operators[:FEW])
 
