@@ -263,7 +263,7 @@ def with_constant(type: str, low: float = -2.0, high: float = 2.0) -> Callable[[
 
 
 def sub_computed(seed: int) -> ModelProto:
-    b, c = image(seed)
+    b, _ = image(seed)
     b.op("Sub", "x", b.op("Sigmoid", "x"), to="y")
     return b.model()
 
@@ -370,7 +370,7 @@ def moved(seed: int) -> ModelProto:
 
 
 def edges(seed: int) -> ModelProto:
-    b, c = image(seed)
+    b, _ = image(seed)
     b.qdq(b.op("Relu", b.qdq("x")), to="y")
     return b.model()
 
@@ -391,7 +391,7 @@ def quantised_stem(seed: int) -> ModelProto:
 
 
 def quantised_leaky(seed: int) -> ModelProto:
-    b, c = image(seed)
+    b, _ = image(seed)
     b.qdq(b.op("LeakyRelu", b.qdq("x"), alpha=0.2), to="y")
     return b.model()
 
@@ -446,7 +446,7 @@ EXACT: dict[str, tuple[Callable[[int], ModelProto], ...]] = {
 
 
 def quantised_sigmoid(seed: int) -> ModelProto:
-    b, c = image(seed)
+    b, _ = image(seed)
     b.op("Relu", b.op(pick(b, "Sigmoid", "Tanh", "Softmax"), b.qdq("x")), to="y")
     return b.model()
 

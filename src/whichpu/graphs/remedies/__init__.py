@@ -17,6 +17,7 @@ from whichpu.graphs.remedies import advice
 from whichpu.graphs.remedies.edit import Edit
 from whichpu.graphs.remedies.net import Net
 from whichpu.graphs.remedies.remedy import Effect as Effect
+from whichpu.graphs.remedies.remedy import Match as Match
 from whichpu.graphs.remedies.remedy import Remedy as Remedy
 from whichpu.graphs.remedies.remedy import Site as Site
 from whichpu.graphs.remedies.remedy import troubled as troubled
@@ -63,9 +64,9 @@ def table() -> Mapping[str, Remedy]:
     return {remedy.name: remedy for module in modules for remedy in module.REMEDIES}
 
 
-def sites(graph: Graph, wanted: Sequence[Remedy]) -> dict[str, list[Site]]:
-    """Where the remedies' patterns are, in one pass over the graph; sites of one remedy share no operator."""
-    found: dict[str, list[Site]] = defaultdict(list)
+def matches(graph: Graph, wanted: Sequence[Remedy]) -> dict[str, list[Match]]:
+    """Where the remedies' patterns are, in one pass over the graph; matches of one remedy share no operator."""
+    found: dict[str, list[Match]] = defaultdict(list)
     if graph.dialect != "onnx":
         return found
     net, claimed = Net(graph), {remedy.name: set[int]() for remedy in wanted}
@@ -88,7 +89,7 @@ def propose(placement: Placement, path: Any, most: int = MOST_OPERATORS) -> list
 
     ``path`` is the model's file. Graphs of more than ``most`` operators are not analysed again.
     """
-    found = sites(placement.graph, list(table().values()))
+    found = matches(placement.graph, list(table().values()))
     worth = {name: [one for one in where if table()[name].worth(placement, one)] for name, where in found.items()}
     model: list[Any] = []
     proposals = []
@@ -99,7 +100,7 @@ def propose(placement: Placement, path: Any, most: int = MOST_OPERATORS) -> list
 
 
 def _proposal(
-    placement: Placement, remedy: Remedy, where: list[Site], path: Path, most: int, model: list[Any]
+    placement: Placement, remedy: Remedy, where: list[Match], path: Path, most: int, model: list[Any]
 ) -> Proposal | None:
     """The proposal, if it gains anything; ``model`` keeps the parsed file for the next one."""
     before, after, why_not = placement.figures, None, ""
@@ -117,7 +118,7 @@ def _proposal(
             why_not = str(problem)
     if after is not None and remedy.shows and not gains(before, after):
         return None
-    return Proposal(remedy.name, remedy.says, remedy.effect, tuple(where), before, after, why_not, remedy.answer)
+    return Proposal(remedy.name, remedy.says, remedy.effect, _sites(where), before, after, why_not, remedy.answer)
 
 
 @dataclass(frozen=True)
@@ -146,20 +147,23 @@ def rewritten(
     if opset < remedy.opset:
         model, notes = raised(model, remedy.opset), (f"the opset is raised from {opset} to {remedy.opset}",)
         placement = read_and_place(model, placement, folder)
-    where = sites(placement.graph, [remedy])[remedy.name]
+    where = matches(placement.graph, [remedy])[remedy.name]
     where = [one for one in where if everywhere or remedy.worth(placement, one)]
     if not where:
         raise UserError(f"{remedy.name} finds nothing to rewrite in {placement.graph.name}")
     result = apply(model, where)
-    return Rewritten(result, read_and_place(result, placement, folder), tuple(where), notes), placement
+    return Rewritten(result, read_and_place(result, placement, folder), _sites(where), notes), placement
 
 
-def apply(model: Any, where: Sequence[Site]) -> Any:
+def _sites(where: Sequence[Match]) -> tuple[Site, ...]:
+    return tuple(one.site for one in where)
+
+
+def apply(model: Any, where: Sequence[Match]) -> Any:
     """A copy of the parsed model with these sites rewritten."""
     edit = Edit(model)
     for one in where:
-        if one.rewrite is not None:
-            one.rewrite(edit)
+        one.rewrite(edit)
     return edit.finish()
 
 

@@ -8,7 +8,7 @@ from whichpu.graphs.graph import Operator, Tensor
 from whichpu.graphs.placement import Placement
 from whichpu.graphs.remedies.edit import Edit
 from whichpu.graphs.remedies.net import Net, fed, floating, kind, origin, other, out, values
-from whichpu.graphs.remedies.remedy import Remedy, Site, site, troubled
+from whichpu.graphs.remedies.remedy import Match, Remedy, match, troubled
 
 LEAKY_SLOPE = 0.01
 """ONNX's default of LeakyRelu's alpha."""
@@ -21,7 +21,7 @@ def slope(operator: Operator) -> float:
     return float(operator.attributes.get("alpha", LEAKY_SLOPE))
 
 
-def costs_a_pass(placement: Placement, found: Site) -> bool:
+def costs_a_pass(placement: Placement, found: Match) -> bool:
     """On Ethos-N, LeakyReLU is free but before a convolution with strides (it takes the PLE's slot), or if large."""
     if troubled(placement, found):
         return True
@@ -41,24 +41,24 @@ def _readers(tensor: Tensor) -> list[Operator]:
     return found
 
 
-def leaky_to_relu(net: Net, operator: Operator) -> Site | None:
+def leaky_to_relu(net: Net, operator: Operator) -> Match | None:
     def rewrite(edit: Edit) -> None:
         edit.instead(operator).add("Relu", [fed(operator)], out(operator))
 
-    return site(f"LeakyReLU of slope {slope(operator):g} becomes ReLU", rewrite, operator)
+    return match(f"LeakyReLU of slope {slope(operator):g} becomes ReLU", rewrite, operator)
 
 
-def leaky_to_relu6(net: Net, operator: Operator) -> Site | None:
+def leaky_to_relu6(net: Net, operator: Operator) -> Match | None:
     if not floating(operator.input(0)):
         return None
 
     def rewrite(edit: Edit) -> None:
         edit.instead(operator).clip(fed(operator), 0, 6, kind(operator), out(operator))
 
-    return site(f"LeakyReLU of slope {slope(operator):g} becomes ReLU6", rewrite, operator)
+    return match(f"LeakyReLU of slope {slope(operator):g} becomes ReLU6", rewrite, operator)
 
 
-def leaky_to_max(net: Net, operator: Operator) -> Site | None:
+def leaky_to_max(net: Net, operator: Operator) -> Match | None:
     if not 0 <= slope(operator) <= 1 or net.quantised(operator) or not floating(operator.input(0)):
         return None
 
@@ -67,10 +67,10 @@ def leaky_to_max(net: Net, operator: Operator) -> Site | None:
         scaled = place.add("Mul", [fed(operator), place.constant(slope(operator), kind(operator))])
         place.add("Max", [fed(operator), scaled], out(operator))
 
-    return site(f"LeakyReLU of slope {slope(operator):g} becomes Max(x, {slope(operator):g} x)", rewrite, operator)
+    return match(f"LeakyReLU of slope {slope(operator):g} becomes Max(x, {slope(operator):g} x)", rewrite, operator)
 
 
-def prelu_to_leaky(net: Net, operator: Operator) -> Site | None:
+def prelu_to_leaky(net: Net, operator: Operator) -> Match | None:
     slopes = values(operator.input(1))
     if slopes is None or not slopes.size or np.ptp(slopes.astype(np.float64)) != 0:
         return None
@@ -78,10 +78,10 @@ def prelu_to_leaky(net: Net, operator: Operator) -> Site | None:
     def rewrite(edit: Edit) -> None:
         edit.instead(operator).add("LeakyRelu", [fed(operator)], out(operator), alpha=float(slopes.flat[0]))
 
-    return site(f"PReLU with one slope {slopes.flat[0]:g} becomes LeakyReLU", rewrite, operator)
+    return match(f"PReLU with one slope {slopes.flat[0]:g} becomes LeakyReLU", rewrite, operator)
 
 
-def prelu_to_primitive(net: Net, operator: Operator) -> Site | None:
+def prelu_to_primitive(net: Net, operator: Operator) -> Match | None:
     slopes = operator.input(1)
     if slopes is None or not slopes.constant or net.quantised(operator) or not floating(operator.input(0)):
         return None
@@ -93,10 +93,10 @@ def prelu_to_primitive(net: Net, operator: Operator) -> Site | None:
         scaled = place.add("Mul", [negative, place.constant(-slopes.read(), dtype)])
         place.add("Add", [place.add("Relu", [fed(operator)]), scaled], out(operator))
 
-    return site("PReLU becomes ReLU(x) - slope ReLU(-x)", rewrite, operator)
+    return match("PReLU becomes ReLU(x) - slope ReLU(-x)", rewrite, operator)
 
 
-def prelu_to_max(net: Net, operator: Operator) -> Site | None:
+def prelu_to_max(net: Net, operator: Operator) -> Match | None:
     slopes = values(operator.input(1))
     if slopes is None or net.quantised(operator) or not floating(operator.input(0)):
         return None
@@ -108,10 +108,10 @@ def prelu_to_max(net: Net, operator: Operator) -> Site | None:
         scaled = place.add("Mul", [fed(operator), place.constant(slopes, kind(operator))])
         place.add("Max", [fed(operator), scaled], out(operator))
 
-    return site("PReLU with slopes in [0, 1] becomes Max(x, slope x)", rewrite, operator)
+    return match("PReLU with slopes in [0, 1] becomes Max(x, slope x)", rewrite, operator)
 
 
-def silu_to_hard_swish(net: Net, operator: Operator) -> Site | None:
+def silu_to_hard_swish(net: Net, operator: Operator) -> Match | None:
     found = _silu(net, operator)
     if found is None:
         return None
@@ -120,7 +120,7 @@ def silu_to_hard_swish(net: Net, operator: Operator) -> Site | None:
     def rewrite(edit: Edit) -> None:
         edit.instead(operator).add("HardSwish", [x.name], out(operator))
 
-    return site("SiLU becomes HardSwish", rewrite, *parts)
+    return match("SiLU becomes HardSwish", rewrite, *parts)
 
 
 def _silu(net: Net, operator: Operator) -> tuple[Tensor, tuple[Operator, ...]] | None:
@@ -143,7 +143,7 @@ def _maker_through(tensor: Tensor | None, type: str) -> Operator | None:
     return maker if maker is not None and maker.type == type and not (maker.within or maker.domain) else None
 
 
-def hard_swish_to_clip(net: Net, operator: Operator) -> Site | None:
+def hard_swish_to_clip(net: Net, operator: Operator) -> Match | None:
     if net.quantised(operator) or not floating(operator.input(0)):
         return None
 
@@ -152,10 +152,10 @@ def hard_swish_to_clip(net: Net, operator: Operator) -> Site | None:
         gate = place.clip(place.add("Add", [fed(operator), place.constant(3, dtype)]), 0, 6, dtype)
         place.add("Mul", [fed(operator), place.add("Mul", [gate, place.constant(1 / 6, dtype)])], out(operator))
 
-    return site("HardSwish becomes x Clip(x + 3, 0, 6) / 6", rewrite, operator)
+    return match("HardSwish becomes x Clip(x + 3, 0, 6) / 6", rewrite, operator)
 
 
-def hard_swish_to_hard_sigmoid(net: Net, operator: Operator) -> Site | None:
+def hard_swish_to_hard_sigmoid(net: Net, operator: Operator) -> Match | None:
     if net.quantised(operator):
         return None
 
@@ -164,10 +164,10 @@ def hard_swish_to_hard_sigmoid(net: Net, operator: Operator) -> Site | None:
         gate = place.add("HardSigmoid", [fed(operator)], alpha=1 / 6, beta=0.5)
         place.add("Mul", [fed(operator), gate], out(operator))
 
-    return site("HardSwish becomes x HardSigmoid(x)", rewrite, operator)
+    return match("HardSwish becomes x HardSigmoid(x)", rewrite, operator)
 
 
-def hard_sigmoid_to_clip(net: Net, operator: Operator) -> Site | None:
+def hard_sigmoid_to_clip(net: Net, operator: Operator) -> Match | None:
     if net.quantised(operator) or not floating(operator.input(0)):
         return None
 
@@ -177,10 +177,10 @@ def hard_sigmoid_to_clip(net: Net, operator: Operator) -> Site | None:
         scaled = place.add("Mul", [fed(operator), place.constant(alpha, dtype)])
         place.clip(place.add("Add", [scaled, place.constant(beta, dtype)]), 0, 1, dtype, out(operator))
 
-    return site("HardSigmoid becomes Clip(alpha x + beta, 0, 1)", rewrite, operator)
+    return match("HardSigmoid becomes Clip(alpha x + beta, 0, 1)", rewrite, operator)
 
 
-def mish_to_primitive(net: Net, operator: Operator) -> Site | None:
+def mish_to_primitive(net: Net, operator: Operator) -> Match | None:
     if net.quantised(operator):
         return None
 
@@ -189,10 +189,10 @@ def mish_to_primitive(net: Net, operator: Operator) -> Site | None:
         gate = place.add("Tanh", [place.add("Softplus", [fed(operator)])])
         place.add("Mul", [fed(operator), gate], out(operator))
 
-    return site("Mish becomes x Tanh(Softplus(x))", rewrite, operator)
+    return match("Mish becomes x Tanh(Softplus(x))", rewrite, operator)
 
 
-def swish_to_sigmoid(net: Net, operator: Operator) -> Site | None:
+def swish_to_sigmoid(net: Net, operator: Operator) -> Match | None:
     if net.quantised(operator) or not floating(operator.input(0)):
         return None
     alpha = float(operator.attributes.get("alpha", 1.702 if operator.domain else 1.0))
@@ -202,10 +202,10 @@ def swish_to_sigmoid(net: Net, operator: Operator) -> Site | None:
         inner = x if alpha == 1 else place.add("Mul", [x, place.constant(alpha, kind(operator))])
         place.add("Mul", [x, place.add("Sigmoid", [inner])], out(operator))
 
-    return site(f"{operator.type} becomes x Sigmoid({'' if alpha == 1 else f'{alpha:g} '}x)", rewrite, operator)
+    return match(f"{operator.type} becomes x Sigmoid({'' if alpha == 1 else f'{alpha:g} '}x)", rewrite, operator)
 
 
-def hard_swish_from_parts(net: Net, operator: Operator) -> Site | None:
+def hard_swish_from_parts(net: Net, operator: Operator) -> Match | None:
     """x HardSigmoid(x, 1/6, 1/2) as one operator: quantised, it is one node unit and not two."""
     for gate in operator.inputs:
         hard = _maker_through(gate, "HardSigmoid")
@@ -217,7 +217,7 @@ def hard_swish_from_parts(net: Net, operator: Operator) -> Site | None:
             def rewrite(edit: Edit, x: Tensor = x) -> None:
                 edit.instead(operator).add("HardSwish", [x.name], out(operator))
 
-            return site("x HardSigmoid(x) becomes HardSwish", rewrite, hard, operator)
+            return match("x HardSigmoid(x) becomes HardSwish", rewrite, hard, operator)
     return None
 
 

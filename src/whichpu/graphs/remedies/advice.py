@@ -27,7 +27,7 @@ def routes(placement: Placement) -> list[tuple[Site, Figures | None, str]]:
         target = replace(placement.target, options={**placement.target.options, ROUTE: value})
         says = f"{target.capability.name}:{ROUTE}={value} instead of {ROUTE}={now}"
         try:
-            found.append((Site((), says, ()), place(placement.graph, target).figures, ""))
+            found.append((Site((), says), place(placement.graph, target).figures, ""))
         except UserError:
             continue  # this route does not read such a file
     return found
@@ -41,4 +41,4 @@ def wants_integers(placement: Placement) -> Site | None:
     if not for_type:
         return None
     names = tuple(one.operator.name for one in for_type)
-    return Site(names, f"{len(names)} operators are refused for their types", tuple(o.operator.index for o in for_type))
+    return Site(names, f"{len(names)} operators are refused for their types")

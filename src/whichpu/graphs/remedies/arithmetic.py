@@ -7,7 +7,7 @@ import numpy as np
 from whichpu.graphs.graph import Operator, Tensor
 from whichpu.graphs.remedies.edit import Edit, Place
 from whichpu.graphs.remedies.net import Net, fed, floating, kind, made_by, near, number, out, values, with_constant
-from whichpu.graphs.remedies.remedy import Remedy, Site, site
+from whichpu.graphs.remedies.remedy import Match, Remedy, match
 
 LAYER_NORM_EPSILON = 1e-5
 """ONNX's default."""
@@ -15,7 +15,7 @@ AXES_ARE_INPUT = 18
 """From this opset on ReduceMean takes its axes as an input."""
 
 
-def div_to_mul(net: Net, operator: Operator) -> Site | None:
+def div_to_mul(net: Net, operator: Operator) -> Match | None:
     by, divided = operator.input(1), operator.input(0)
     if by is None or by.read is None or not floating(by) or divided is None or divided.constant:
         return None
@@ -29,10 +29,10 @@ def div_to_mul(net: Net, operator: Operator) -> Site | None:
         inverse = place.constant(1 / by.read().astype(np.float64), kind(operator))
         place.add("Mul", [fed(operator), inverse], out(operator))
 
-    return site("Div by a constant becomes Mul", rewrite, operator)
+    return match("Div by a constant becomes Mul", rewrite, operator)
 
 
-def sub_to_add(net: Net, operator: Operator) -> Site | None:
+def sub_to_add(net: Net, operator: Operator) -> Match | None:
     taken, x = operator.input(1), operator.input(0)
     if taken is None or x is None or not floating(taken) or x.constant:
         return None
@@ -48,10 +48,10 @@ def sub_to_add(net: Net, operator: Operator) -> Site | None:
             negative = place.add("Mul", [taken.name, place.constant(-1, dtype)])
         place.add("Add", [fed(operator), negative], out(operator))
 
-    return site("Sub becomes Add of the negative", rewrite, operator)
+    return match("Sub becomes Add of the negative", rewrite, operator)
 
 
-def pow_to_mul(net: Net, operator: Operator) -> Site | None:
+def pow_to_mul(net: Net, operator: Operator) -> Match | None:
     power = number(operator.input(1))
     if power not in (0.5, 2, 3) or net.quantised(operator) or not floating(operator.input(0)):
         return None
@@ -64,10 +64,10 @@ def pow_to_mul(net: Net, operator: Operator) -> Site | None:
         inner = x if power == 2 else place.add("Mul", [x, x])
         place.add("Mul", [inner, x], out(operator))
 
-    return site(f"Pow by {power:g} becomes {'Sqrt' if power == 0.5 else 'Mul'}", rewrite, operator)
+    return match(f"Pow by {power:g} becomes {'Sqrt' if power == 0.5 else 'Mul'}", rewrite, operator)
 
 
-def neg_to_mul(net: Net, operator: Operator) -> Site | None:
+def neg_to_mul(net: Net, operator: Operator) -> Match | None:
     if net.quantised(operator) or not floating(operator.input(0)):
         return None
 
@@ -75,10 +75,10 @@ def neg_to_mul(net: Net, operator: Operator) -> Site | None:
         place = edit.instead(operator)
         place.add("Mul", [fed(operator), place.constant(-1, kind(operator))], out(operator))
 
-    return site("Neg becomes Mul by -1", rewrite, operator)
+    return match("Neg becomes Mul by -1", rewrite, operator)
 
 
-def abs_to_max(net: Net, operator: Operator) -> Site | None:
+def abs_to_max(net: Net, operator: Operator) -> Match | None:
     if net.quantised(operator) or not floating(operator.input(0)):
         return None
 
@@ -87,10 +87,10 @@ def abs_to_max(net: Net, operator: Operator) -> Site | None:
         negative = place.add("Mul", [fed(operator), place.constant(-1, kind(operator))])
         place.add("Max", [fed(operator), negative], out(operator))
 
-    return site("Abs becomes Max(x, -x)", rewrite, operator)
+    return match("Abs becomes Max(x, -x)", rewrite, operator)
 
 
-def layer_norm_to_parts(net: Net, operator: Operator) -> Site | None:
+def layer_norm_to_parts(net: Net, operator: Operator) -> Match | None:
     x = operator.input(0)
     if x is None or x.shape is None or x.dtype != "float32" or net.quantised(operator) or len(operator.outputs) != 1:
         return None
@@ -108,7 +108,7 @@ def layer_norm_to_parts(net: Net, operator: Operator) -> Site | None:
         for position, (type, name) in enumerate(zip(("Mul", "Add"), more, strict=False)):
             tensor = place.add(type, [tensor, name], out(operator) if position == len(more) - 1 else "")
 
-    return site("LayerNormalization becomes means, Sub, Mul, Sqrt and Div", rewrite, operator)
+    return match("LayerNormalization becomes means, Sub, Mul, Sqrt and Div", rewrite, operator)
 
 
 def _mean(place: Place, tensor: str, axes: list[int]) -> str:
@@ -117,7 +117,7 @@ def _mean(place: Place, tensor: str, axes: list[int]) -> str:
     return place.add("ReduceMean", [tensor, place.constant(axes, np.int64)], keepdims=1)
 
 
-def layer_norm_from_parts(net: Net, operator: Operator) -> Site | None:
+def layer_norm_from_parts(net: Net, operator: Operator) -> Match | None:
     """(x - mean) / sqrt(mean((x - mean)^2) + epsilon), times scale, plus shift; ``operator`` is the Sqrt."""
     plus, divided = made_by(operator.input(0), "Add"), net.next(operator, "Div")
     if plus is None or divided is None or divided.input(1) is not operator.outputs[0]:
@@ -141,7 +141,7 @@ def layer_norm_from_parts(net: Net, operator: Operator) -> Site | None:
         place.add("LayerNormalization", [x.name, *names], out(shifted), axis=-1, epsilon=epsilon)
 
     parts = (mean, centred, *inner, plus, operator, divided, scaled, shifted)
-    return site("A layer's normalisation in parts becomes LayerNormalization", rewrite, *parts)
+    return match("A layer's normalisation in parts becomes LayerNormalization", rewrite, *parts)
 
 
 def _variance(tensor: Tensor | None, centred: Tensor | None) -> list[Operator] | None:

@@ -11,13 +11,13 @@ from whichpu.graphs.graph import Operator
 from whichpu.graphs.remedies.edit import Edit
 from whichpu.graphs.remedies.layout import ELEMENTWISE
 from whichpu.graphs.remedies.net import Net, made_by, sizes
-from whichpu.graphs.remedies.remedy import Remedy, Site, site
+from whichpu.graphs.remedies.remedy import Match, Remedy, match
 
 MULTIPLE = 16
 """Channels in a block of Ethos-N's memory layout: a concatenation along channels begins on one."""
 
 
-def pad_concat(net: Net, operator: Operator) -> Site | None:
+def pad_concat(net: Net, operator: Operator) -> Match | None:
     """Convolutions that a Concat joins give zero channels more, and the convolution after it weighs them by zero."""
     after, before = net.next(operator, "Conv"), [_convolution(net, tensor) for tensor in operator.inputs]
     if operator.attributes.get("axis") not in (1, -3) or after is None or any(one is None for one in before):
@@ -41,7 +41,7 @@ def pad_concat(net: Net, operator: Operator) -> Site | None:
         edit.forget(operator.outputs[0].name)
 
     shown = ", ".join(f"{count} to {count + more}" for count, more in zip(counts, extra, strict=True) if more)
-    return site(f"channels before {operator.name} are filled up: {shown}", rewrite, *convolutions, operator, after)
+    return match(f"channels before {operator.name} are filled up: {shown}", rewrite, *convolutions, operator, after)
 
 
 def _convolution(net: Net, tensor: Any) -> Operator | None:

@@ -12,7 +12,7 @@ from whichpu.graphs.graph import Operator, Tensor
 from whichpu.graphs.remedies.edit import Edit, set_attribute
 from whichpu.graphs.remedies.net import DEQUANTISES, Net, fed, floating, kind, made_by, out, sizes, values
 from whichpu.graphs.remedies.pooling import pads_of, requantised
-from whichpu.graphs.remedies.remedy import Remedy, Site, site
+from whichpu.graphs.remedies.remedy import Match, Remedy, match
 
 Array = NDArray[Any]
 BATCH_NORM_EPSILON = 1e-5
@@ -20,7 +20,7 @@ BATCH_NORM_EPSILON = 1e-5
 LARGEST_STRIDE = 4
 
 
-def even_to_odd(net: Net, operator: Operator) -> Site | None:
+def even_to_odd(net: Net, operator: Operator) -> Match | None:
     """A window of even size gains a row or column of zeros at its end, and as much padding."""
     window, pads = _window(operator)
     if pads is None or not _plain(operator) or all(size % 2 for size in window) or _stored(operator) is None:
@@ -34,10 +34,10 @@ def even_to_odd(net: Net, operator: Operator) -> Site | None:
         set_attribute(node, "pads", [*pads[:2], *(p + e for p, e in zip(pads[2:], extra, strict=True))])
 
     new = "x".join(str(s + e) for s, e in zip(window, extra, strict=True))
-    return site(f"Conv {_shown(window)} becomes {new} with zeros at the end", rewrite, operator)
+    return match(f"Conv {_shown(window)} becomes {new} with zeros at the end", rewrite, operator)
 
 
-def strided_to_depth(net: Net, operator: Operator) -> Site | None:
+def strided_to_depth(net: Net, operator: Operator) -> Match | None:
     """A convolution of stride s over blocks of s x s pixels that SpaceToDepth makes channels of: stride 1."""
     window, pads = _window(operator)
     strides, shape = tuple(operator.attributes.get("strides") or (1, 1)), sizes(operator.input(0))
@@ -72,10 +72,10 @@ def strided_to_depth(net: Net, operator: Operator) -> Site | None:
         set_attribute(node, "pads", [*begins, *ends])
 
     says = f"Conv {_shown(window)} of stride {step} becomes SpaceToDepth and {_shown(tuple(blocks))} of stride 1"
-    return site(says, rewrite, operator)
+    return match(says, rewrite, operator)
 
 
-def pad_into_conv(net: Net, operator: Operator) -> Site | None:
+def pad_into_conv(net: Net, operator: Operator) -> Match | None:
     """Zeros put around an image by a Pad are the next convolution's own padding."""
     conv = net.next(operator, "Conv")
     pads = _pads_of_pad(operator)
@@ -94,7 +94,7 @@ def pad_into_conv(net: Net, operator: Operator) -> Site | None:
         node.input[0] = fed(operator)
         set_attribute(node, "pads", [a + b for a, b in zip(own, spatial, strict=True)])
 
-    return site("Pad becomes the padding of the convolution after it", rewrite, operator, conv)
+    return match("Pad becomes the padding of the convolution after it", rewrite, operator, conv)
 
 
 def _pads_of_pad(operator: Operator) -> list[int] | None:
@@ -111,7 +111,7 @@ def _pads_of_pad(operator: Operator) -> list[int] | None:
     return [int(pad) for pad in given.read()] if given is not None and given.read is not None else None
 
 
-def batch_norm_into_conv(net: Net, operator: Operator) -> Site | None:
+def batch_norm_into_conv(net: Net, operator: Operator) -> Match | None:
     """Scale and shift of each channel go into the weights of the convolution before it."""
     conv = made_by(operator.input(0), "Conv")
     parts = _scale_and_shift(operator)
@@ -134,10 +134,10 @@ def batch_norm_into_conv(net: Net, operator: Operator) -> Site | None:
         place.add("Conv", inputs, out(operator))
         place.last.attribute.extend(attributes.values())
 
-    return site("BatchNormalization goes into the convolution before it", rewrite, conv, operator)
+    return match("BatchNormalization goes into the convolution before it", rewrite, conv, operator)
 
 
-def batch_norm_to_mul_add(net: Net, operator: Operator) -> Site | None:
+def batch_norm_to_mul_add(net: Net, operator: Operator) -> Match | None:
     parts, x = _scale_and_shift(operator), operator.input(0)
     if parts is None or net.quantised(operator) or x is None or x.shape is None:
         return None
@@ -149,7 +149,7 @@ def batch_norm_to_mul_add(net: Net, operator: Operator) -> Site | None:
         scaled = place.add("Mul", [fed(operator), place.constant(scale, dtype)])
         place.add("Add", [scaled, place.constant(shift, dtype)], out(operator))
 
-    return site("BatchNormalization becomes Mul and Add", rewrite, operator)
+    return match("BatchNormalization becomes Mul and Add", rewrite, operator)
 
 
 def _scale_and_shift(operator: Operator) -> Callable[[], tuple[Array, Array]] | None:
@@ -168,7 +168,7 @@ def _scale_and_shift(operator: Operator) -> Callable[[], tuple[Array, Array]] | 
     return parts
 
 
-def groups_to_split(net: Net, operator: Operator) -> Site | None:
+def groups_to_split(net: Net, operator: Operator) -> Match | None:
     """A convolution in groups as one convolution a group."""
     groups, weights, bias = int(operator.attributes.get("group", 1)), operator.input(1), operator.input(2)
     shape = sizes(operator.input(0))
@@ -190,7 +190,7 @@ def groups_to_split(net: Net, operator: Operator) -> Site | None:
             place.last.attribute.extend(a for a in node.attribute if a.name != "group")
         place.add("Concat", made, out(operator), axis=1)
 
-    return site(f"Conv of {groups} groups becomes {groups} convolutions", rewrite, operator)
+    return match(f"Conv of {groups} groups becomes {groups} convolutions", rewrite, operator)
 
 
 def _split(edit: Edit, place: Any, operator: Operator, parts: int, size: int) -> list[str]:

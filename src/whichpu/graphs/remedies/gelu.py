@@ -7,13 +7,13 @@ import math
 from whichpu.graphs.graph import Operator, Tensor
 from whichpu.graphs.remedies.edit import Edit, Place
 from whichpu.graphs.remedies.net import Net, fed, floating, kind, made_by, near, out, with_constant
-from whichpu.graphs.remedies.remedy import Remedy, Site, site
+from whichpu.graphs.remedies.remedy import Match, Remedy, match
 
 CUBIC = 0.044715
 ROOT = math.sqrt(2 / math.pi)
 
 
-def erf_to_gelu(net: Net, operator: Operator) -> Site | None:
+def erf_to_gelu(net: Net, operator: Operator) -> Match | None:
     """0.5 x (1 + Erf(x / sqrt 2)) in any order of its products; ``operator`` is the Erf."""
     scaled = made_by(operator.input(0), "Mul", "Div")
     x = _over_root_two(scaled)
@@ -23,7 +23,7 @@ def erf_to_gelu(net: Net, operator: Operator) -> Site | None:
     return _fused(net, x, [scaled, operator, plus], "none")
 
 
-def tanh_to_gelu(net: Net, operator: Operator) -> Site | None:
+def tanh_to_gelu(net: Net, operator: Operator) -> Match | None:
     """0.5 x (1 + Tanh(sqrt(2/pi) (x + 0.044715 x^3))); ``operator`` is the Tanh."""
     plus = net.next(operator, "Add")
     inner = _scaled_by(operator.input(0), ROOT)
@@ -75,7 +75,7 @@ def _cubic(tensor: Tensor) -> tuple[Tensor, list[Operator]] | None:
     return None
 
 
-def _fused(net: Net, x: Tensor, inner: list[Operator], approximate: str) -> Site | None:
+def _fused(net: Net, x: Tensor, inner: list[Operator], approximate: str) -> Match | None:
     """The site, where after the sum come products with x and 1/2 in some order."""
     tail = _products(net, x, inner[-1])
     if tail is None or _read_elsewhere(net, inner):
@@ -87,7 +87,7 @@ def _fused(net: Net, x: Tensor, inner: list[Operator], approximate: str) -> Site
         edit.instead(last).add("Gelu", [x.name], out(last), **more)
 
     form = "by Erf" if approximate == "none" else "by Tanh"
-    return site(f"GELU {form} becomes the Gelu operator", rewrite, *inner, *tail)
+    return match(f"GELU {form} becomes the Gelu operator", rewrite, *inner, *tail)
 
 
 def _read_elsewhere(net: Net, inner: list[Operator]) -> bool:
@@ -119,7 +119,7 @@ def _halves(operator: Operator) -> bool:
     return pair is not None and near(pair[1], 0.5)
 
 
-def gelu_to_erf(net: Net, operator: Operator) -> Site | None:
+def gelu_to_erf(net: Net, operator: Operator) -> Match | None:
     if net.quantised(operator) or not floating(operator.input(0)) or _by_tanh(operator):
         return None
 
@@ -128,10 +128,10 @@ def gelu_to_erf(net: Net, operator: Operator) -> Site | None:
         gate = place.add("Erf", [place.add("Mul", [x, place.constant(math.sqrt(0.5), dtype)])])
         _half_times(place, x, gate, dtype, out(operator))
 
-    return site("Gelu becomes x/2 (1 + Erf(x / sqrt 2))", rewrite, operator)
+    return match("Gelu becomes x/2 (1 + Erf(x / sqrt 2))", rewrite, operator)
 
 
-def gelu_to_tanh(net: Net, operator: Operator) -> Site | None:
+def gelu_to_tanh(net: Net, operator: Operator) -> Match | None:
     if net.quantised(operator) or not floating(operator.input(0)):
         return None
 
@@ -142,18 +142,18 @@ def gelu_to_tanh(net: Net, operator: Operator) -> Site | None:
         gate = place.add("Tanh", [place.add("Mul", [inner, place.constant(ROOT, dtype)])])
         _half_times(place, x, gate, dtype, out(operator))
 
-    return site("Gelu becomes x/2 (1 + Tanh(...))", rewrite, operator)
+    return match("Gelu becomes x/2 (1 + Tanh(...))", rewrite, operator)
 
 
-def exact_gelu_to_tanh(net: Net, operator: Operator) -> Site | None:
+def exact_gelu_to_tanh(net: Net, operator: Operator) -> Match | None:
     return None if _by_tanh(operator) else gelu_to_tanh(net, operator)
 
 
-def tanh_gelu_to_parts(net: Net, operator: Operator) -> Site | None:
+def tanh_gelu_to_parts(net: Net, operator: Operator) -> Match | None:
     return gelu_to_tanh(net, operator) if _by_tanh(operator) else None
 
 
-def gelu_to_sigmoid(net: Net, operator: Operator) -> Site | None:
+def gelu_to_sigmoid(net: Net, operator: Operator) -> Match | None:
     if net.quantised(operator) or not floating(operator.input(0)):
         return None
 
@@ -162,7 +162,7 @@ def gelu_to_sigmoid(net: Net, operator: Operator) -> Site | None:
         gate = place.add("Sigmoid", [place.add("Mul", [x, place.constant(1.702, kind(operator))])])
         place.add("Mul", [x, gate], out(operator))
 
-    return site("Gelu becomes x Sigmoid(1.702 x)", rewrite, operator)
+    return match("Gelu becomes x Sigmoid(1.702 x)", rewrite, operator)
 
 
 def _by_tanh(operator: Operator) -> bool:

@@ -8,7 +8,7 @@ from whichpu.graphs.graph import Operator
 from whichpu.graphs.remedies.edit import Edit
 from whichpu.graphs.remedies.net import Net, fed, made_by, out, sizes, values
 from whichpu.graphs.remedies.pooling import requantised
-from whichpu.graphs.remedies.remedy import Remedy, Site, site
+from whichpu.graphs.remedies.remedy import Match, Remedy, match
 
 ELEMENTWISE = (
     "Relu", "LeakyRelu", "Sigmoid", "Tanh", "Clip", "HardSwish", "HardSigmoid", "Gelu", "Elu", "Abs", "Neg", "Exp",
@@ -18,7 +18,7 @@ SOFTMAX_PER_AXIS = 13
 """From this opset on Softmax works along one axis."""
 
 
-def transpose_pair(net: Net, operator: Operator) -> Site | None:
+def transpose_pair(net: Net, operator: Operator) -> Match | None:
     """Transpose, operators on single values, Transpose: one Transpose, or none. ``operator`` is the last."""
     if net.quantised(operator):
         return None
@@ -47,7 +47,7 @@ def transpose_pair(net: Net, operator: Operator) -> Site | None:
             edit.rename(out(operator), tensor)
 
     says = "Two Transposes cancel each other" if identity else "Two Transposes become one"
-    return site(says, rewrite, first, *between, operator)
+    return match(says, rewrite, first, *between, operator)
 
 
 def _up_to_transpose(net: Net, operator: Operator) -> tuple[list[Operator], Operator | None]:
@@ -71,7 +71,7 @@ def _permutation(operator: Operator) -> list[int] | None:
     return list(range(len(x.shape)))[::-1] if x is not None and x.shape is not None else None
 
 
-def slice_to_pool(net: Net, operator: Operator) -> Site | None:
+def slice_to_pool(net: Net, operator: Operator) -> Match | None:
     """Every n-th row and column is a MaxPool of window 1 and stride n."""
     shape, bounds = sizes(operator.input(0)), _bounds(operator)
     if shape is None or bounds is None or len(shape) != 4:
@@ -90,7 +90,7 @@ def slice_to_pool(net: Net, operator: Operator) -> Site | None:
             tensor = requantised(place, operator, place.add("Slice", [tensor, *arguments]))
         place.add("MaxPool", [tensor], out(operator), kernel_shape=[1, 1], strides=strides)
 
-    return site(f"Slice with steps becomes MaxPool 1x1 of stride {strides[0]}x{strides[1]}", rewrite, operator)
+    return match(f"Slice with steps becomes MaxPool 1x1 of stride {strides[0]}x{strides[1]}", rewrite, operator)
 
 
 def _bounds(operator: Operator) -> tuple[list[int], list[int], list[int], list[int]] | None:
@@ -102,7 +102,7 @@ def _bounds(operator: Operator) -> tuple[list[int], list[int], list[int], list[i
     return starts, ends, axes, steps
 
 
-def softmax_to_last(net: Net, operator: Operator) -> Site | None:
+def softmax_to_last(net: Net, operator: Operator) -> Match | None:
     x = operator.input(0)
     if (net.graph.opset or 0) < SOFTMAX_PER_AXIS or x is None or x.shape is None or net.quantised(operator):
         return None
@@ -117,10 +117,10 @@ def softmax_to_last(net: Net, operator: Operator) -> Site | None:
         turned = place.add("Transpose", [fed(operator)], perm=swapped)
         place.add("Transpose", [place.add("Softmax", [turned], axis=-1)], out(operator), perm=swapped)
 
-    return site(f"Softmax over axis {axis} becomes one over the last axis between Transposes", rewrite, operator)
+    return match(f"Softmax over axis {axis} becomes one over the last axis between Transposes", rewrite, operator)
 
 
-def to_reshape(net: Net, operator: Operator) -> Site | None:
+def to_reshape(net: Net, operator: Operator) -> Match | None:
     shape = sizes(operator.outputs[0])
     if shape is None or 0 in shape:
         return None
@@ -129,7 +129,7 @@ def to_reshape(net: Net, operator: Operator) -> Site | None:
         place = edit.instead(operator)
         place.add("Reshape", [fed(operator), place.constant(shape, np.int64)], out(operator))
 
-    return site(f"{operator.type} becomes Reshape", rewrite, operator)
+    return match(f"{operator.type} becomes Reshape", rewrite, operator)
 
 
 REMEDIES = (

@@ -7,7 +7,7 @@ import math
 from whichpu.graphs.graph import Operator
 from whichpu.graphs.remedies.edit import Edit, Place
 from whichpu.graphs.remedies.net import DEQUANTISES, Net, fed, made_by, out, sizes
-from whichpu.graphs.remedies.remedy import Remedy, Site, site
+from whichpu.graphs.remedies.remedy import Match, Remedy, match
 
 SMALL = 3
 """Window of the poolings that a larger one is made of."""
@@ -31,7 +31,7 @@ def _ones(operator: Operator, name: str) -> bool:
     return set(operator.attributes.get(name) or (1,)) == {1}
 
 
-def max_pool_to_small(net: Net, operator: Operator) -> Site | None:
+def max_pool_to_small(net: Net, operator: Operator) -> Match | None:
     """A window of 2n + 1 at stride 1 is n windows of 3, its padding shared out among them."""
     window = tuple(operator.attributes.get("kernel_shape") or ())
     pads = pads_of(operator, len(window), window)
@@ -54,7 +54,7 @@ def max_pool_to_small(net: Net, operator: Operator) -> Site | None:
                 tensor = requantised(place, operator, tensor)
 
     shown = "x".join(map(str, window))
-    return site(f"MaxPool {shown} becomes {max(window) // 2} of 3x3 in a row", rewrite, operator)
+    return match(f"MaxPool {shown} becomes {max(window) // 2} of 3x3 in a row", rewrite, operator)
 
 
 def requantised(place: Place, operator: Operator, tensor: str) -> str:
@@ -70,7 +70,7 @@ def requantised(place: Place, operator: Operator, tensor: str) -> str:
     return place.add("DequantizeLinear", [place.add("QuantizeLinear", [tensor, *scale], **axis), *scale], **axis)
 
 
-def average_pool_split(net: Net, operator: Operator) -> Site | None:
+def average_pool_split(net: Net, operator: Operator) -> Match | None:
     """A mean over a window of a b is the mean over b of means over a, where windows don't overlap or are padded."""
     shape = sizes(operator.input(0))
     if shape is None or len(shape) != 4 or net.quantised(operator):
@@ -95,7 +95,7 @@ def average_pool_split(net: Net, operator: Operator) -> Site | None:
         place.add("AveragePool", [tensor], out(operator), kernel_shape=rest, strides=steps)
 
     shown, part = ("x".join(map(str, one)) for one in (window, first))
-    return site(f"{operator.type} over {shown} begins with means over {part}", rewrite, operator)
+    return match(f"{operator.type} over {shown} begins with means over {part}", rewrite, operator)
 
 
 def _part(size: int, stride: int) -> int:
@@ -105,7 +105,7 @@ def _part(size: int, stride: int) -> int:
     return min(divisors, key=lambda part: abs(math.log(part / math.sqrt(size))))
 
 
-def reduce_mean_to_pool(net: Net, operator: Operator) -> Site | None:
+def reduce_mean_to_pool(net: Net, operator: Operator) -> Match | None:
     """ReduceMean over height and width as GlobalAveragePool."""
     shape = sizes(operator.input(0))
     if shape is None or len(shape) != 4 or net.quantised(operator) or _axes(operator) != (2, 3):
@@ -118,7 +118,7 @@ def reduce_mean_to_pool(net: Net, operator: Operator) -> Site | None:
         else:
             place.add("Flatten", [place.add("GlobalAveragePool", [fed(operator)])], out(operator), axis=1)
 
-    return site("ReduceMean over height and width becomes GlobalAveragePool", rewrite, operator)
+    return match("ReduceMean over height and width becomes GlobalAveragePool", rewrite, operator)
 
 
 def _axes(operator: Operator) -> tuple[int, ...] | None:

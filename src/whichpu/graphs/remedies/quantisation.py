@@ -9,7 +9,7 @@ import numpy as np
 from whichpu.graphs.graph import Operator, Tensor
 from whichpu.graphs.remedies.edit import Edit, Place
 from whichpu.graphs.remedies.net import DEQUANTISES, QUANTISES, Net, made_by, out, values
-from whichpu.graphs.remedies.remedy import Remedy, Site, site
+from whichpu.graphs.remedies.remedy import Match, Remedy, match
 
 MOVES = (
     "MaxPool", "Reshape", "Transpose", "Flatten", "Squeeze", "Unsqueeze", "Slice", "DepthToSpace", "SpaceToDepth",
@@ -22,7 +22,7 @@ STEPS = 255
 BYTES = ("int8", "uint8")
 
 
-def complete_moves(net: Net, operator: Operator) -> Site | None:
+def complete_moves(net: Net, operator: Operator) -> Match | None:
     """Q and DQ after an operator that moves dequantised values, where they are missing."""
     stored = _half_quantised(net, operator)
     if stored is None or stored.inputs[1] is None or stored.inputs[1].elements != 1:
@@ -32,10 +32,10 @@ def complete_moves(net: Net, operator: Operator) -> Site | None:
     def rewrite(edit: Edit) -> None:
         _quantised_after(edit, operator, scale)
 
-    return site(f"{operator.type} gets Q and DQ of its input's scale behind it", rewrite, operator)
+    return match(f"{operator.type} gets Q and DQ of its input's scale behind it", rewrite, operator)
 
 
-def complete_ranges(net: Net, operator: Operator) -> Site | None:
+def complete_ranges(net: Net, operator: Operator) -> Match | None:
     """Q and DQ after an operator with a known range, where they are missing."""
     stored = _half_quantised(net, operator)
     type = stored.inputs[0].dtype if stored is not None and stored.inputs[0] is not None else None
@@ -50,7 +50,7 @@ def complete_ranges(net: Net, operator: Operator) -> Site | None:
         names = [edit.constant(scale, np.float32, f"{name}_scale"), edit.constant(zero, type, f"{name}_zero_point")]
         _quantised_after(edit, operator, names)
 
-    return site(f"{operator.type} gets Q and DQ of its range [{low:g}, {high:g}] behind it", rewrite, operator)
+    return match(f"{operator.type} gets Q and DQ of its range [{low:g}, {high:g}] behind it", rewrite, operator)
 
 
 def _half_quantised(net: Net, operator: Operator) -> Operator | None:
@@ -67,7 +67,7 @@ def _quantised_after(edit: Edit, operator: Operator, scale: list[str]) -> None:
     place.add(DEQUANTISES, [place.add(QUANTISES, [tensor, *scale]), *scale], out(operator))
 
 
-def integer_edges(net: Net, operator: Operator) -> Site | None:
+def integer_edges(net: Net, operator: Operator) -> Match | None:
     """The Q at an input or the DQ at an output is left to the application."""
     if any(tensor is not None and tensor.read is None for tensor in operator.inputs[1:]):
         return None
@@ -76,7 +76,7 @@ def integer_edges(net: Net, operator: Operator) -> Site | None:
     return _integer_input(net, operator) if operator.type == QUANTISES else _integer_output(net, operator)
 
 
-def _integer_input(net: Net, operator: Operator) -> Site | None:
+def _integer_input(net: Net, operator: Operator) -> Match | None:
     x, made = operator.inputs[0], operator.outputs[0]
     if x is None or x.producer is not None or x.constant or net.reader(x) is not operator or net.is_output(made):
         return None
@@ -85,10 +85,10 @@ def _integer_input(net: Net, operator: Operator) -> Site | None:
         edit.rename(made.name, x.name)
         _set_type(edit.graph.input, x.name, _stored_type(operator.input(2)))
 
-    return site(f"input {x.name!r} is taken as integers", rewrite, operator)
+    return match(f"input {x.name!r} is taken as integers", rewrite, operator)
 
 
-def _integer_output(net: Net, operator: Operator) -> Site | None:
+def _integer_output(net: Net, operator: Operator) -> Match | None:
     stored, y = operator.inputs[0], operator.outputs[0]
     maker = stored.producer if stored is not None else None
     if stored is None or maker is None or maker.within or y.consumers or not net.is_output(y) or net.is_output(stored):
@@ -101,7 +101,7 @@ def _integer_output(net: Net, operator: Operator) -> Site | None:
         edit.remove(operator)
         _set_type(edit.graph.output, y.name, _stored_type(operator.input(2)))
 
-    return site(f"output {y.name!r} is given as integers", rewrite, operator)
+    return match(f"output {y.name!r} is given as integers", rewrite, operator)
 
 
 def _stored_type(zero: Tensor | None) -> str:
@@ -118,7 +118,7 @@ def _set_type(values: Any, name: str, type: str) -> None:
             value.type.tensor_type.elem_type = element
 
 
-def to_one_scale(net: Net, operator: Operator) -> Site | None:
+def to_one_scale(net: Net, operator: Operator) -> Match | None:
     """Weights of a convolution or a matrix product with one scale in place of one a channel."""
     stored = made_by(operator.input(1), DEQUANTISES)
     if stored is None or any(tensor is None or tensor.read is None for tensor in stored.inputs[:2]):
@@ -137,7 +137,7 @@ def to_one_scale(net: Net, operator: Operator) -> Site | None:
         if bias is not None and step is not None and step.size == 1:
             node.input[2] = _weights(place, _rescaled(bias)[0], scale * float(step.reshape(())), np.int32)
 
-    return site(f"{operator.type}'s weights get one scale instead of {stored.inputs[1].elements}", rewrite, operator)
+    return match(f"{operator.type}'s weights get one scale instead of {stored.inputs[1].elements}", rewrite, operator)
 
 
 def _rescaled(stored: Operator) -> tuple[Any, float]:

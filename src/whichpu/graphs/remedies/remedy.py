@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 from whichpu.graphs.graph import Operator
@@ -22,18 +22,23 @@ class Site:
 
     operators: tuple[str, ...]
     says: str
-    indices: tuple[int, ...] = field(repr=False)
-    """The operators' indices in the source graph."""
-    rewrite: Callable[[Edit], None] | None = field(default=None, repr=False, compare=False)
-    """None for advice: nothing is rewritten."""
 
 
-def site(says: str, rewrite: Callable[[Edit], None], *operators: Operator) -> Site:
-    """A site of these operators."""
-    return Site(tuple(one.name for one in operators), says, tuple(one.index for one in operators), rewrite)
+@dataclass(frozen=True)
+class Match:
+    """A site, the indices of its operators in the source graph, and how it is rewritten."""
+
+    site: Site
+    indices: tuple[int, ...]
+    rewrite: Callable[[Edit], None]
 
 
-def troubled(placement: Placement, found: Site) -> bool:
+def match(says: str, rewrite: Callable[[Edit], None], *operators: Operator) -> Match:
+    """A match of these operators."""
+    return Match(Site(tuple(one.name for one in operators), says), tuple(one.index for one in operators), rewrite)
+
+
+def troubled(placement: Placement, found: Match) -> bool:
     """Does any of the site's operators stay off the accelerator?"""
     return any(placement.placed[index].fate not in ("accelerator", "folded") for index in found.indices)
 
@@ -49,9 +54,9 @@ class Remedy:
     """What it does to the answer, in a sentence."""
     roots: tuple[str, ...]
     """Types of operator at which :attr:`find` begins: ``Gelu``, ``com.microsoft:Gelu``."""
-    find: Callable[[Net, Operator], Site | None]
+    find: Callable[[Net, Operator], Match | None]
     """The site that begins at an operator, if there is one."""
-    worth: Callable[[Placement, Site], bool] = troubled
+    worth: Callable[[Placement, Match], bool] = troubled
     """Do the target's verdicts make it worth while there?"""
     opset: int = OPSET_LEAST
     """The lowest opset of the rewritten model."""

@@ -10,7 +10,7 @@ from whichpu.graphs.graph import Operator
 from whichpu.graphs.remedies.edit import Edit, Place, set_attribute
 from whichpu.graphs.remedies.net import Net, fed, floating, kind, out, sizes
 from whichpu.graphs.remedies.pooling import requantised
-from whichpu.graphs.remedies.remedy import Remedy, Site, site
+from whichpu.graphs.remedies.remedy import Match, Remedy, match
 
 OPSET = 11
 """From here on Resize names its coordinates."""
@@ -48,7 +48,7 @@ def _form(operator: Operator) -> str:
     return "asymmetric" if _coordinates(operator) == "asymmetric" and rounding == "floor" else ""
 
 
-def sizes_to_scales(net: Net, operator: Operator) -> Site | None:
+def sizes_to_scales(net: Net, operator: Operator) -> Match | None:
     """Scales say the same as sizes where in size times scale is the out size in single precision."""
     given, before, after = operator.input(3), sizes(operator.input(0)), sizes(operator.outputs[0])
     found = factors(operator)
@@ -66,10 +66,10 @@ def sizes_to_scales(net: Net, operator: Operator) -> Site | None:
         del node.input[1:]
         node.input.extend([roi, place.constant(found, np.float32)])
 
-    return site("Resize is given scales instead of sizes", rewrite, operator)
+    return match("Resize is given scales instead of sizes", rewrite, operator)
 
 
-def nearest_form(net: Net, operator: Operator) -> Site | None:
+def nearest_form(net: Net, operator: Operator) -> Match | None:
     form = _form(operator)
     if (net.graph.opset or 0) < OPSET or not form or _upscales(operator) is None:
         return None
@@ -80,12 +80,12 @@ def nearest_form(net: Net, operator: Operator) -> Site | None:
         set_attribute(node, "coordinate_transformation_mode", now[0])
         set_attribute(node, "nearest_mode", now[1])
 
-    return site(
+    return match(
         f"Resize nearest {_coordinates(operator)} becomes {now[0]}: the same at whole factors", rewrite, operator
     )
 
 
-def nearest_to_doublings(net: Net, operator: Operator) -> Site | None:
+def nearest_to_doublings(net: Net, operator: Operator) -> Match | None:
     scale = _upscales(operator)
     if (net.graph.opset or 0) < OPSET or not _form(operator) or scale is None or scale[0] != scale[1]:
         return None
@@ -103,7 +103,7 @@ def nearest_to_doublings(net: Net, operator: Operator) -> Site | None:
             if not last:
                 tensor = requantised(place, operator, tensor)
 
-    return site(f"Resize nearest by {scale[0]} becomes {steps} by 2", rewrite, operator)
+    return match(f"Resize nearest by {scale[0]} becomes {steps} by 2", rewrite, operator)
 
 
 def _scaled(place: Place, tensor: str, scales: tuple[int, ...]) -> list[str]:
@@ -111,7 +111,7 @@ def _scaled(place: Place, tensor: str, scales: tuple[int, ...]) -> list[str]:
     return [tensor, roi, place.constant(scales, np.float32)]
 
 
-def nearest_to_transposed(net: Net, operator: Operator) -> Site | None:
+def nearest_to_transposed(net: Net, operator: Operator) -> Match | None:
     """Nearest neighbours at whole factors are a transposed convolution of each channel with ones."""
     scale, shape = _upscales(operator), sizes(operator.input(0))
     if not _form(operator) or scale is None or shape is None or net.quantised(operator) or max(scale) < 2:
@@ -124,22 +124,22 @@ def nearest_to_transposed(net: Net, operator: Operator) -> Site | None:
         ones = place.constant(np.ones((shape[1], 1, *scale)), kind(operator))
         place.add("ConvTranspose", [fed(operator), ones], out(operator), group=shape[1], strides=scale)
 
-    return site(
+    return match(
         f"Resize nearest by {scale[0]}x{scale[1]} becomes a transposed convolution with ones", rewrite, operator
     )
 
 
-def align_corners_to_half_pixel(net: Net, operator: Operator) -> Site | None:
+def align_corners_to_half_pixel(net: Net, operator: Operator) -> Match | None:
     if _coordinates(operator) != "align_corners":
         return None
 
     def rewrite(edit: Edit) -> None:
         set_attribute(edit.node_of(operator), "coordinate_transformation_mode", "half_pixel")
 
-    return site("Resize align_corners becomes half_pixel", rewrite, operator)
+    return match("Resize align_corners becomes half_pixel", rewrite, operator)
 
 
-def cubic_to_linear(net: Net, operator: Operator) -> Site | None:
+def cubic_to_linear(net: Net, operator: Operator) -> Match | None:
     if operator.attributes.get("mode") != "cubic":
         return None
 
@@ -148,7 +148,7 @@ def cubic_to_linear(net: Net, operator: Operator) -> Site | None:
         set_attribute(node, "mode", "linear")
         set_attribute(node, "cubic_coeff_a", None)
 
-    return site("Resize cubic becomes linear", rewrite, operator)
+    return match("Resize cubic becomes linear", rewrite, operator)
 
 
 OTHER = "Every pixel is taken from a slightly other place: fine-tune, or measure the loss of accuracy."
