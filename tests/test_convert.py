@@ -194,7 +194,7 @@ def test_lines_about_lost_parts_become_warnings(tmp_path: Path) -> None:
 
 
 def test_missing_tool_and_unknown_form() -> None:
-    assert convert.why_not("hef") == ("there is no conversion from ONNX to 'hef'", "use one of: mnn, ncnn")
+    assert convert.why_not("hef") == ("there is no conversion from ONNX to 'hef'", "use one of: mnn, ncnn, tflite")
     absent = convert.Converter("none", (("no_such_module", "no-such"),), "pip install no-such", (), lambda *_: [])
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(convert.CONVERTERS, "none", absent)

@@ -31,6 +31,8 @@ RECORD = "conversion.json"
 LAST_LINES = 5
 SIMPLIFY = "measure this model on runtimes that take ONNX as it is, or simplify it first: onnxslim in.onnx out.onnx"
 COLOUR = re.compile("\x1b\\[[0-9;]*m")
+STACK = re.compile(r"^Traceback \(most recent call last\):\n(?:[ \t].*\n)*", re.MULTILINE)
+"""A Python traceback without the exception that ends it."""
 LEAD = {
     "ORT_DISABLE_TELEMETRY": "1",  # pnnx carries ONNX Runtime inside
     "PIP_REQUIRE_VIRTUALENV": "1",
@@ -63,6 +65,13 @@ _tools.mnnconvert(["mnnconvert", "-f", "ONNX", "--modelFile", "slim.onnx", "--MN
 """
 """onnxslim first and --useOriginRNNImpl, else some models come out wrong without a word (runtimes.md, section 4)."""
 
+ONNX2TF = "WHICHPU_ONNX2TF"
+"""The environment variable that names onnx2tf's Python: it pins versions of packages that ours has others of."""
+ONNX2TF_CHILD = Path(__file__).with_name("onnx2tf_child.py")
+ONNX2TF_REMEDY = (
+    f"give a .tflite file with --form, or name a Python that has onnx2tf in {ONNX2TF}: docs/install.md tells how"
+)
+
 
 @dataclass(frozen=True)
 class Converted:
@@ -85,7 +94,8 @@ class Converted:
 class Converter:
     """How one form is made.
 
-    ``packages`` are ``(import name, distribution)``; ``makes`` the form's files, the model's path first, in a folder;
+    ``packages`` are ``(import name, distribution)``, looked for in this Python, or in the one that the environment
+    variable ``interpreter`` names; ``makes`` the form's files, the model's path first, in a folder;
     ``command`` turns the copy's name, the precision and the inputs into a command line run in that folder.
     """
 
@@ -97,6 +107,7 @@ class Converter:
     loses: tuple[str, ...] = ()
     does: str = "convert"
     otherwise: str = SIMPLIFY
+    interpreter: str | None = None
 
 
 def _pnnx(model: str, precision: str, inputs: Sequence[TensorSpec]) -> list[str]:
@@ -106,6 +117,11 @@ def _pnnx(model: str, precision: str, inputs: Sequence[TensorSpec]) -> list[str]
 
 def _mnn(model: str, precision: str, inputs: Sequence[TensorSpec]) -> list[str]:
     return [sys.executable, "-c", MNN_CHILD, model, "model.mnn"]
+
+
+def _onnx2tf(model: str, precision: str, inputs: Sequence[TensorSpec]) -> list[str]:
+    shapes = {spec.name: spec.shape for spec in inputs}
+    return [os.environ[ONNX2TF], str(ONNX2TF_CHILD), json.dumps(shapes)]
 
 
 CONVERTERS: dict[str, Converter] = {
@@ -125,6 +141,15 @@ CONVERTERS: dict[str, Converter] = {
         command=_mnn,
         loses=("onnxslim failed",),
     ),
+    "tflite": Converter(
+        tool="onnx2tf",
+        packages=(("onnx2tf", "onnx2tf"), ("tensorflow", "tensorflow"), ("onnxsim", "onnxsim")),
+        remedy=ONNX2TF_REMEDY,
+        makes=("model.tflite",),
+        command=_onnx2tf,
+        otherwise="give a .tflite file with --form, or measure this model on runtimes that take ONNX",
+        interpreter=ONNX2TF,
+    ),
 }
 
 
@@ -136,7 +161,17 @@ def why_not(to: str) -> tuple[str, str] | None:
 
 
 def absent(converter: Converter) -> tuple[str, str] | None:
-    """Reason and remedy when a package that a converter needs is not there."""
+    """Reason and remedy when a package that a converter needs, or its own Python, is not there."""
+    if converter.interpreter is not None:
+        named = os.environ.get(converter.interpreter)
+        if not named:
+            return (
+                f"{converter.tool} needs a Python of its own, and {converter.interpreter} names none",
+                converter.remedy,
+            )
+        if shutil.which(named) is None:
+            return f"{converter.interpreter} names {named}, which is no program", converter.remedy
+        return None
     for module, distribution in converter.packages:
         if importlib.util.find_spec(module) is None:
             return f"the Python package {distribution!r} is not installed", converter.remedy
@@ -165,7 +200,9 @@ def convert(
     if precision not in PRECISIONS:
         raise ConversionError(f"{precision!r} is not a precision; there are: {', '.join(PRECISIONS)}")
     converter = CONVERTERS[to]
-    wishes = [precision, [[spec.name, spec.dtype, spec.shape] for spec in inputs]]
+    wishes: list[object] = [precision, [[spec.name, spec.dtype, spec.shape] for spec in inputs]]
+    if converter.interpreter is not None:
+        wishes.append(hashlib.sha256(ONNX2TF_CHILD.read_bytes()).hexdigest())
     return make(
         converter,
         lambda: converter.command("model.onnx", precision, inputs),
@@ -218,7 +255,21 @@ def make(
 
 
 def _version(converter: Converter) -> str:
-    return ", ".join(f"{name} {metadata.version(name)}" for _, name in converter.packages)
+    names = [name for _, name in converter.packages]
+    if converter.interpreter is None:
+        return ", ".join(f"{name} {metadata.version(name)}" for name in names)
+    python = os.environ[converter.interpreter]
+    asked = (
+        f"from importlib.metadata import version\nprint(*(f'{{name}} {{version(name)}}' for name in {names}), sep=', ')"
+    )
+    try:
+        told = subprocess.run([python, "-c", asked], capture_output=True, text=True, timeout=60)
+    except (OSError, subprocess.TimeoutExpired) as problem:
+        raise ConversionError(f"{python} does not start: {problem}", converter.remedy) from problem
+    if told.returncode != 0:
+        why = (told.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        raise ConversionError(f"{python} can't run {converter.tool}: {why}", converter.remedy)
+    return told.stdout.strip()
 
 
 def _key(sha256: str, to: str, wishes: object, version: str) -> str:
@@ -314,7 +365,7 @@ def _check(ended: int | None, converter: Converter, source: Path, work: Path, lo
     missing = [name for name in converter.makes if not (work / name).is_file()]
     if ended == 0 and not missing:  # MNN's converter returns True and ends with 0 even when it wrote nothing
         return
-    last = lines(log)[-LAST_LINES:]
+    last = _said(log, STACK)[-LAST_LINES:]
     os.replace(log, failed_log)
     said = "\n".join(f"  {line}" for line in last) or "  (it said nothing)"
     message = f"{converter.tool} could not {converter.does} {source}: {_how(ended, missing)}. Its last words:\n{said}"
@@ -334,7 +385,13 @@ def _how(ended: int | None, missing: Sequence[str]) -> str:
 
 def lines(log: Path) -> list[str]:
     """A log's lines that say something, without their colours."""
-    text = COLOUR.sub("", log.read_text(encoding="utf-8", errors="replace"))
+    return _said(log)
+
+
+def _said(log: Path, *without: re.Pattern[str]) -> list[str]:
+    text = log.read_text(encoding="utf-8", errors="replace")
+    for pattern in (COLOUR, *without):
+        text = pattern.sub("", text)
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 
