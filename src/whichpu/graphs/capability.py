@@ -65,20 +65,6 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Counts as compute intensive where the partitioner pulls light regions back."""
 
 
-class Hardware(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Peak figures for the roofline, per second; a range is (low, high). Every one needs ``source``."""
-
-    source: str
-    macs_per_second: tuple[float, float] | None = None
-    bandwidth_bytes_per_second: tuple[float, float] | None = None
-    host_macs_per_second: tuple[float, float] | None = None
-    host_bandwidth_bytes_per_second: tuple[float, float] | None = None
-    transfer_bytes_per_second: tuple[float, float] | None = None
-    crossing_seconds: tuple[float, float] | None = None
-    watts: tuple[float, float] | None = None
-    host_watts: tuple[float, float] | None = None
-
-
 class Capability(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One target's table."""
 
@@ -107,9 +93,6 @@ class Capability(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     partition_options: dict[str, Any] = {}
     compiler: str = ""
     """The module in ``compilers/`` that asks the vendor's own tool where it is installed; empty for none."""
-    hardware: Hardware | None = None
-    hardware_by: dict[str, Hardware] = {}
-    """Hardware of one choice of an option: ``"macs=128"``."""
     every: tuple[Limit, ...] = ()
     """Limits that hold for every operator, looked at before its own."""
     whole: tuple[Limit, ...] = ()
@@ -237,7 +220,6 @@ def _extended(content: dict[str, Any], raw: Mapping[str, dict[str, Any]]) -> dic
             "options",
             "operators",
             "partition_options",
-            "hardware_by",
         )
         base[key] = {**base.get(key, {}), **value} if joins else value
     return base

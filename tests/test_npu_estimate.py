@@ -1,0 +1,145 @@
+"""The estimate: rooflines worked out by hand, what is not known stays absent, fits that keep their promise."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from whichpu.errors import UserError
+from whichpu.graphs.calibrate import Calibration, Measurement, calibrate
+from whichpu.graphs.capability import find
+from whichpu.graphs.estimate import EFFICIENCY, estimate
+from whichpu.graphs.graph import Graph, Operator, Tensor
+from whichpu.graphs.hardware import _tables, named
+from whichpu.graphs.placement import place
+
+IMAGE = (1, 64, 56, 56)
+MACS = 56 * 56 * 64 * 64 * 9
+
+
+def network(*kinds, shape=IMAGE):
+    """A chain: 3x3 convolutions that keep the size, and operators without weights."""
+    tensors = [Tensor(f"t{n}", "float32", shape) for n in range(len(kinds) + 1)]
+    stored = Tensor("w", "float32", (64, 64, 3, 3), read=lambda: np.zeros((64, 64, 3, 3), "float32"))
+    operators = [
+        Operator(
+            n, f"{kind}{n}", kind, [tensors[n], *([stored] if kind == "Conv" else [])], [tensors[n + 1]],
+            {"pads": [1] * 4, "kernel_shape": [3, 3]} if kind == "Conv" else {},
+        )
+        for n, kind in enumerate(kinds)
+    ]  # fmt: skip
+    return Graph("net", "onnx", operators, tensors[:1], tensors[-1:], 17).connect()
+
+
+def test_a_convolution_on_the_dla_is_its_arithmetic_over_the_peak():
+    found = estimate(place(network("Conv"), find("dla-xavier:precision=int8")))
+    low, high = found.by_operator[0]
+    assert low == pytest.approx(MACS / 2.5e12 / EFFICIENCY[1])
+    assert high == pytest.approx(MACS / 2.5e12 / EFFICIENCY[0])
+    assert found.energy_joules == pytest.approx((low * 0.5, high * 1.5))
+    edges = 2 * np.prod(IMAGE)  # int8 on the DLA
+    assert found.transfer_seconds == pytest.approx((edges / 68.5e9, edges / 34e9))
+    assert found.latency_seconds == pytest.approx((low + edges / 68.5e9, high + edges / 34e9))
+
+
+def test_an_activation_is_its_bytes_over_the_bandwidth():
+    low, high = estimate(place(network("Relu"), find("dla-xavier:precision=int8"))).by_operator[0]
+    assert (low, high) == pytest.approx((2 * np.prod(IMAGE) / 137e9, 2 * np.prod(IMAGE) / 68.5e9))
+
+
+def test_the_host_pays_float_bytes_and_the_border():
+    found = estimate(place(network("Conv", "Gelu", "Conv"), find("dla-xavier")))
+    assert found.by_operator[1] == pytest.approx((8 * np.prod(IMAGE) / 137e9, 8 * np.prod(IMAGE) / 68.5e9))
+    whole = estimate(place(network("Conv", "Relu", "Conv"), find("dla-xavier")))
+    assert found.transfer_seconds[0] == pytest.approx(2 * whole.transfer_seconds[0])
+    assert found.speedup[0] < found.speedup[1]
+
+
+@pytest.mark.parametrize(
+    ("npu", "kinds", "words"),
+    [
+        ("dla-orin", ["Conv"], "no published peak"),
+        ("apple-ane", ["Resize"], "no published peak of Apple Neural Engine"),
+        ("dla-xavier:fallback=none", ["Gelu"], "stops at 1 operators"),
+        ("hailo-8", ["Mish"], "not known"),
+    ],
+)
+def test_what_is_not_known_is_absent_and_said(npu, kinds, words):
+    found = estimate(place(network(*kinds), find(npu)))
+    assert found.latency_seconds is None
+    assert any(words in one for one in found.missing)
+
+
+def test_unknown_sizes_give_no_time():
+    found = estimate(place(network("Relu", shape=(1, 64, None, 56)), find("dla-xavier")))
+    assert found.latency_seconds is None
+    assert found.bandwidth_bytes is None
+
+
+def test_bytes_moved_run_from_the_edges_to_every_tensor():
+    found = estimate(place(network("Relu", "Relu", "Relu"), find("hailo-8l")))
+    assert found.bandwidth_bytes == (2 * np.prod(IMAGE), 6 * np.prod(IMAGE))
+
+
+def test_a_shipped_fit_says_so_and_how_far_off_it_is():
+    found = estimate(place(network("Conv"), find("hailo-8l")))
+    fitted = named("hailo-8l", {}).calibration
+    middle = fitted.fixed_seconds + MACS * fitted.seconds_per_mac + 64 * 64 * 9 * fitted.seconds_per_parameter
+    assert found.latency_seconds == pytest.approx([middle * part for part in fitted.spread])
+    assert "178 measurements" in found.basis
+    assert "47%" in found.basis
+
+
+def test_measurements_of_unit_and_host_outrank_the_peaks():
+    unit = Calibration(1e-3, 1e-12, 0.0, (1.0, 1.0), 0.0, 5, "mine")
+    host = Calibration(0.0, 1e-11, 0.0, (0.5, 2.0), 0.1, 5, "mine")
+    found = estimate(place(network("Conv"), find("rk3588") if "rk3588" in _names() else find("hailo-8")), unit, host)
+    assert found.latency_seconds == pytest.approx((1e-3 + MACS * 1e-12,) * 2)
+    assert found.host_only_seconds == pytest.approx((MACS * 0.5e-11, MACS * 2e-11))
+    assert found.speedup == pytest.approx(
+        (MACS * 0.5e-11 / (1e-3 + MACS * 1e-12), MACS * 2e-11 / (1e-3 + MACS * 1e-12))
+    )
+
+
+def _names():
+    from whichpu.graphs.capability import tables
+
+    return tables()
+
+
+@settings(max_examples=20)
+@given(
+    st.floats(0, 1e-3), st.floats(1e-13, 1e-11), st.floats(0, 1e-9),
+    st.lists(st.tuples(st.floats(1e6, 1e10), st.floats(1e4, 1e8)), min_size=6, max_size=20, unique=True),
+)  # fmt: skip
+def test_a_fit_finds_the_law_that_made_the_points(fixed, mac, parameter, sizes):
+    points = [Measurement("n", m, p, fixed + m * mac + p * parameter) for m, p in sizes]
+    found = calibrate(points, "made")
+    for one in points:
+        assert found.predict(one.macs, one.parameters) == pytest.approx(one.seconds, rel=0.02)
+
+
+def test_an_outlier_pulls_little():
+    points = [Measurement("n", m, 1e6, 1e-4 + m * 1e-12) for m in np.geomspace(1e7, 1e10, 15)]
+    points[7] = Measurement("bad", points[7].macs, 1e6, points[7].seconds * 50)
+    found = calibrate(points, "made")
+    assert found.seconds_per_mac == pytest.approx(1e-12, rel=0.05)
+    assert found.error < 0.05
+
+
+def test_a_count_faster_than_the_peak_is_left_out_and_too_few_points_refused():
+    points = [Measurement("n", m, 0, m * 1e-12) for m in (1e8, 2e8, 3e8)]
+    assert calibrate([*points, Measurement("lie", 1e12, 0, 1e-6)], "x", 1e-13).points == 3
+    with pytest.raises(UserError, match="too few"):
+        calibrate(points[:2], "x")
+
+
+def test_every_figure_has_a_source_and_low_is_not_over_high():
+    for name, table in _tables().items():
+        choices = [{}, *(dict([choice.split("=")]) for choice in table.get("by", {}))]
+        for options in choices:
+            figures = named(name, options)
+            assert figures.source
+            for field in figures.__struct_fields__:
+                value = getattr(figures, field)
+                assert not isinstance(value, tuple) or value[0] <= value[1], (name, field)
