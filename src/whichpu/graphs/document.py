@@ -15,8 +15,9 @@ from whichpu import __version__
 from whichpu.graphs import remedies
 from whichpu.graphs.analysis import Analysis, TargetAnalysis
 from whichpu.graphs.compilers import Answer
-from whichpu.graphs.estimate import Range
+from whichpu.graphs.estimate import Estimate
 from whichpu.graphs.findings import Finding
+from whichpu.graphs.hardware import Range
 from whichpu.graphs.placement import Figures, Placed, Placement
 
 VERSION = "whichpu.analysis/1"
@@ -40,6 +41,14 @@ class OperatorRow(msgspec.Struct, frozen=True):
     within: str = ""
     macs: int | None = None
     parameters: int = 0
+    estimated_seconds: Range | None = None
+
+
+class SiteRow(msgspec.Struct, frozen=True):
+    """One place where a remedy applies: names of the operators it would replace."""
+
+    operators: tuple[str, ...]
+    says: str
 
 
 class RemedyRow(msgspec.Struct, frozen=True):
@@ -49,9 +58,14 @@ class RemedyRow(msgspec.Struct, frozen=True):
     says: str
     effect: str
     """exact, approximate or needs-fine-tuning: what it does to the answer."""
-    sites: list[remedies.Site]
+    answer: str
+    """The same in a sentence."""
+    writes: bool
+    """Can ``whichpu fix`` write it? False for advice."""
+    sites: list[SiteRow]
     before: Figures
     after: Figures | None
+    """Predicted; null where it was not tried, and ``why_not`` says why."""
     why_not: str
 
 
@@ -191,7 +205,7 @@ def _target(one: TargetAnalysis) -> TargetRow:
     return TargetRow(
         **head,
         **_figures(one.placement.figures),
-        operators=[_operator(placed, one.placement) for placed in one.placement.placed],
+        operators=[_operator(placed, one.placement, one.estimate) for placed in one.placement.placed],
         findings=one.findings,
         remedies=[_remedy(proposal) for proposal in one.proposals],
         estimate=_estimate(one),
@@ -206,8 +220,9 @@ def _figures(figures: Figures) -> dict[str, Any]:
     return {names.get(name, name): value for name, value in fields.items()}
 
 
-def _operator(placed: Placed, placement: Placement) -> OperatorRow:
+def _operator(placed: Placed, placement: Placement, estimate: Estimate | None) -> OperatorRow:
     operator, cost = placed.operator, placement.costs[placed.operator.index]
+    times = estimate.by_operator if estimate else ()
     return OperatorRow(
         operator.name,
         operator.type,
@@ -221,6 +236,7 @@ def _operator(placed: Placed, placement: Placement) -> OperatorRow:
         operator.within,
         cost.macs,
         cost.parameters,
+        times[operator.index] if operator.index < len(times) else None,
     )
 
 
@@ -229,7 +245,9 @@ def _remedy(proposal: remedies.Proposal) -> RemedyRow:
         proposal.name,
         proposal.says,
         proposal.effect,
-        list(proposal.sites),
+        proposal.answer,
+        proposal.writes,
+        [SiteRow(site.operators, site.says) for site in proposal.sites],
         proposal.before,
         proposal.after,
         proposal.why_not,

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from whichpu.graphs.analysis import Analysis, TargetAnalysis
-from whichpu.graphs.estimate import Range
 from whichpu.graphs.findings.words import counted, plural
+from whichpu.graphs.hardware import Range
 from whichpu.graphs.placement import Fate, Figures, Placed, Placement
 from whichpu.graphs.remedies import Proposal
 from whichpu.reports import units
@@ -186,7 +186,10 @@ def remedy(proposal: Proposal) -> str:
     """A remedy, what it is predicted to gain, and what it does to the answer."""
     gain = f"could not be tried: {proposal.why_not}" if proposal.after is None else _gain(proposal)
     where = plural(len(proposal.sites), "place")
-    return f"{proposal.name} ({where}): {proposal.says}. Predicted: {gain}. {EFFECTS[proposal.effect].capitalize()}."
+    answer = proposal.answer or EFFECTS[proposal.effect]
+    advice = "" if proposal.writes else " Advice: `whichpu fix` can't write it."
+    says = f"{proposal.name} ({where}): {proposal.says.rstrip('.')}. Predicted: {gain}."
+    return f"{says} {answer[0].upper()}{answer[1:].rstrip('.')}.{advice}"
 
 
 def _gain(proposal: Proposal) -> str:

@@ -1,8 +1,8 @@
 """Placements for Google's Model Explorer: node data that colours the operators of a model that is open there.
 
-Format: ``{graph: {"results": {key: {"value", "bgColor", "textColor"}}}}``, where a key is the name of one of a node's
-output tensors and the graph is the model's main graph. Source: Model Explorer's guide "Custom node data" and its
-``node_data_builder`` (ai-edge-model-explorer 0.1).
+Format: ``{"results": {key: {"value", "bgColor", "textColor"}}}`` for the graph that is shown; a key is the name of one
+of a node's output tensors, a value may be a word. Source: Model Explorer's ``node_data_builder`` (``GraphNodeData``)
+and what its page makes of a file without graph names.
 """
 
 from __future__ import annotations
@@ -23,8 +23,6 @@ COLOURS = {
     "folded": "#d0d7de",
 }
 TEXTS = {"accelerator": "#ffffff", "refused": "#ffffff", "unknown": "#ffffff"}
-GRAPHS = {"tflite": "main"}
-"""What Model Explorer calls the main graph of a TFLite file; ONNX graphs go by their own name."""
 
 
 def node_data(placement: Placement) -> dict[str, object]:
@@ -35,8 +33,7 @@ def node_data(placement: Placement) -> dict[str, object]:
         for tensor in one.operator.outputs:
             if tensor.name:
                 results[tensor.name] = {"value": one.where, **colours}
-    name = GRAPHS.get(placement.graph.dialect, placement.graph.name or "main")
-    return {name: {"results": results, "showExpandedSummaryOnGroupNode": True}}
+    return {"results": results, "showExpandedSummaryOnGroupNode": True}
 
 
 def files(analyses: Sequence[Analysis]) -> dict[str, bytes]:
