@@ -932,6 +932,69 @@ def edges_of_shapes() -> Iterator[Entry]:
     yield "LSTM_convolved", convolved, lambda n, x: cell("LSTM", 4, 1, 512)(n, n("Reshape", x, [1, 32, 512])), OPSET
 
 
+def limits() -> Iterator[Entry]:
+    """Where one attribute or size decides."""
+    for name, shape in (
+        ("map", (1, 1, 1, 1)),
+        ("channel3", (CHANNELS, 1, 1)),
+        ("width", (32,)),
+        ("row", (1, 1, 1, 32)),
+    ):
+        yield f"Max_constant_{name}", convolved, node("Max", spread(*shape)), OPSET
+    yield (
+        "Max_matmul_tensors",
+        multiplied,
+        lambda n, x: n("Max", n("Relu", x), n("MatMul", x, n.weights(64, 64))),
+        OPSET,
+    )
+    for size, stride, pad in ((6, 6, 0), (7, 7, 0), (10, 10, 0), (6, 4, 1), (4, 2, 0)):
+        yield f"ConvTranspose_{size}s{stride}p{pad}_limit", convolved, transposed(size, stride, pad), OPSET
+    for scale in (0.75, 0.125, 1 / 3, 32.0):
+        yield f"Resize_linear_x{scale:.3g}_limit", convolved, resize("linear", "half_pixel", scale), OPSET
+    yield "Resize_to_same", convolved, resize("linear", "half_pixel", 1.0), OPSET
+    pool: dict[str, Any] = {"kernel_shape": [2, 2], "strides": [2, 2]}
+    yield "AveragePool_ceil_exact", convolved, node("AveragePool", **pool, ceil_mode=1), OPSET
+    odd: dict[str, Any] = {"kernel_shape": [3, 3], "strides": [2, 2], "count_include_pad": 1}
+    yield "AveragePool_ceil_include", convolved, node("AveragePool", **odd, ceil_mode=1), OPSET
+    yield "AveragePool_uneven_include", convolved, node("AveragePool", **odd, pads=[0, 0, 1, 1]), OPSET
+    yield "AveragePool_same_exact", convolved, node("AveragePool", **pool, auto_pad="SAME_UPPER"), OPSET
+    for repeats in ([1, 2, 2, 1], [1, 1, 3, 3], [2, 1, 1, 1], [1, 1, 4, 1]):
+        yield f"Tile_{''.join(map(str, repeats))}", convolved, node("Tile", repeats), OPSET
+    yield "HardSwish_default_hard", convolved, lambda n, x: n("Mul", x, n("HardSigmoid", x)), OPSET
+    yield "HardSigmoid_alpha_only", convolved, lambda n, x: n("Mul", x, n("HardSigmoid", x, alpha=0.25)), OPSET
+    yield "LayerNormalization_bare", multiplied, node("LayerNormalization", spread(64), axis=-1, epsilon=1e-5), OPSET
+    scale4 = spread(16, 32, 32), spread(16, 32, 32, low=0)
+    yield "LayerNormalization_map", convolved, node("LayerNormalization", *scale4, axis=1, epsilon=1e-5), OPSET
+    for axis, start, end, step in ((3, -1, -33, -2), (3, 15, -33, -1), (2, 0, 32, 4)):
+        name = f"Slice_{axis}_{start}_{end}_{step}"
+        yield name, convolved, node("Slice", [start], [end], [axis], [step]), OPSET
+    for op in ("Greater", "Equal"):
+        yield f"{op}_tensors", convolved, with_sigmoid(op), OPSET
+    yield "Greater_matmul", multiplied, lambda n, x: n("Where", n("Greater", x, scalar(0)), x, scalar(0.5)), OPSET
+    yield "Add_three_dims", multiplied, lambda n, x: n("Add", x, n("ReduceMean", x, axes=[1])), OPSET
+    yield "Mul_three_dims", multiplied, lambda n, x: n("Mul", x, n("ReduceMean", x, axes=[2])), OPSET
+    for axis in (1, 2):
+        yield f"Softmax_three_dims_{axis}", multiplied, node("Softmax", axis=axis), OPSET
+        yield f"ReduceMean_three_dims_{axis}", multiplied, reduced("ReduceMean", [axis], 0), OPSET
+        yield f"Concat_three_dims_{axis}", multiplied, joined(axis), OPSET
+    yield "ArgMax_matmul", multiplied, node("ArgMax", axis=-1), OPSET
+    yield "Transpose_large", alone((1, 256, 64, 64)), node("Transpose", perm=[0, 2, 3, 1]), OPSET
+    yield "MatMul_5d", convolved, lambda n, x: n("MatMul", n("Reshape", x, [1, 4, 4, 32, 32]), n.weights(32, 32)), OPSET
+    yield "Gather_axis0", alone((8, 16)), node("Gather", [1, 3], axis=0), OPSET
+    yield "Gather_indices_2d", convolved, node("Gather", np.array([[0, 1], [2, 3]]), axis=1), OPSET
+    yield (
+        "Div_expanded",
+        convolved,
+        lambda n, x: n("Div", x, n("Sqrt", n("ReduceMean", n("Mul", x, x), axes=[1]))),
+        OPSET,
+    )
+    yield "Erf_matmul", multiplied, node("Erf"), OPSET
+    yield "Pad_one_sided", convolved, lambda n, x: n("Relu", n("Pad", x, [0, 0, 0, 0, 0, 0, 1, 1])), OPSET
+    yield "Pad_reflect_large", convolved, node("Pad", [0, 0, 4, 4, 0, 0, 4, 4], mode="reflect"), OPSET
+    yield "Clip_matmul", multiplied, node("Clip", scalar(-1), scalar(1)), OPSET
+    yield "Two_outputs", convolved, lambda n, x: n("Add", n("Exp", x), n("Relu", x)), OPSET
+
+
 def blocks() -> Iterator[Entry]:
     yield "Attention", multiplied, lambda n, x: attention(n, x, 1), OPSET
     yield "Attention_heads", multiplied, lambda n, x: attention(n, x, 4), OPSET
@@ -1046,6 +1109,7 @@ FAMILIES = (
     unfused,
     spellings,
     edges,
+    limits,
     blocks,
 )  # fmt: skip
 

@@ -36,6 +36,8 @@ LAYOUT = ("Reshape", "exDataConvert")
 """Layers that change the form of a tensor only; the toolkit adds them, and where they run says nothing of the rest."""
 EMPTIED = ("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Dropout")
 """Source operators that are changes of layout themselves."""
+AROUND = ("QuantizeLinear", "DequantizeLinear")
+"""Part of the operators they stand around."""
 
 
 @dataclass(frozen=True)
@@ -147,7 +149,7 @@ def _verdicts(
                 mine.setdefault(by_name[name].index, []).append(layer)
     verdicts = {index: _of(graph.operators[index], rows, tool) for index, rows in mine.items()}
     for operator in by_name.values():
-        if operator.index not in verdicts:
+        if operator.index not in verdicts and operator.type not in AROUND:
             _fused(graph, operator, verdicts, tool)
     return dict(sorted(verdicts.items()))
 

@@ -65,6 +65,13 @@ class Facts:
             raise UnknownFactError(f"input {position} of {self.operator.type} {self.operator.name!r} is not constant")
         return tensor.read().tolist()
 
+    def number(self, position: int) -> float:
+        """The value of a constant of one element."""
+        tensor = self.tensor(position)
+        if tensor.read is None or tensor.elements != 1:
+            raise UnknownFactError(f"input {position} of {self.operator.type} {self.operator.name!r} is no plain number")
+        return float(tensor.read().reshape(-1)[0])
+
     def attribute(self, name: str, default: Any = None) -> Any:
         return self.operator.attributes.get(name, default)
 
@@ -114,6 +121,7 @@ COMMON: Mapping[str, Callable[[Facts], Any]] = {
     "given": lambda f: lambda i: f.operator.input(i) is not None,
     "constant": lambda f: lambda i: f.tensor(i).constant,
     "value": lambda f: f.value,
+    "number": lambda f: f.number,
     "size": lambda f: f.shape,
     "out_size": lambda f: f.out_shape,
     "elements": lambda f: lambda i: f.tensor(i).elements,
