@@ -192,8 +192,9 @@ def fill_words(says: str, facts: Mapping[str, Any]) -> str:
 def _plain(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.6g}"
-    if isinstance(value, (tuple, list)):
-        return "x".join(_plain(item) for item in value)
+    if isinstance(value, (tuple, list)):  # sizes as 1x3x224x224; several of them, and words, one after another
+        listed = any(isinstance(item, (tuple, list, str)) for item in value)
+        return (", " if listed else "x").join(_plain(item) for item in value)
     return str(value)
 
 
