@@ -132,7 +132,7 @@ def test_each_operator_on_demand(capfd, model):
 def test_remedies_and_estimates_are_labelled():
     figures = place(network([[]], ["Relu"]), toy.target()).figures
     better = replace(figures, regions=2)
-    proposal = Proposal("swap", "swap it", "needs-fine-tuning", (Site(("n0",), "here", indices=(0,)),), figures, better)
+    proposal = Proposal("swap", "swap it", "needs-fine-tuning", (Site(("n0",), "here"),), figures, better)
     rough = Estimate("a guess", latency_seconds=(1e-3, 2e-3), speedup=(2.0, 3.0), missing=("energy",))
     told = words.plain([on_toy("Relu", "Softmax", estimate=rough, proposals=[proposal])])
     assert "swap (1 place): swap it. Predicted: regions 1 to 2. Changes the answer: needs fine-tuning." in told

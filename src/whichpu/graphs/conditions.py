@@ -54,7 +54,10 @@ class Condition:
         self._call: Callable[[Any], Any] = eval(code, {"__builtins__": {}, **FUNCTIONS})
 
     def __call__(self, facts: Any) -> Any:
-        return self._call(facts)
+        try:
+            return self._call(facts)
+        except (IndexError, ZeroDivisionError) as problem:  # fewer axes than the condition looks at, an empty tensor
+            raise UnknownFactError(f"it has fewer axes or elements than is asked for ({problem})") from problem
 
 
 class _Facts(ast.NodeTransformer):

@@ -38,7 +38,10 @@ class Facts:
         fact = dialect(self.graph.dialect).get(name) or COMMON.get(name)
         if fact is None:
             raise KeyError(f"{name!r} is no fact of the {self.graph.dialect} dialect")
-        value = fact(self)
+        try:
+            value = fact(self)
+        except (IndexError, ValueError, ZeroDivisionError):  # fewer axes than the fact needs, a damaged attribute
+            value = None
         if value is None:
             raise UnknownFactError(f"{name} of {self.operator.type} {self.operator.name!r} is not known")
         return value
