@@ -83,8 +83,13 @@ def _takes(figures: Figures, unit: str, verb: str) -> str:
         return f"The {unit} {verb} none of {plural(figures.operators, 'operator')}"
     whole = figures.accelerated == figures.operators
     amount = f"all {figures.operators}" if whole else f"{figures.accelerated:,} of {figures.operators:,}"
-    macs = "" if whole or not figures.macs else f", {share(figures.mac_share)} of the MACs"
+    macs = "" if whole or not figures.macs else f", {_least(figures)}{share(figures.mac_share)} of the MACs"
     return f"The {unit} {verb} {amount} operators{macs}, in {plural(figures.regions, 'region')}"
+
+
+def _least(figures: Figures) -> str:
+    """Operators that nothing is known of may be taken too."""
+    return "at least " if figures.unknown and figures.mac_share is not None else ""
 
 
 def _types(placement: Placement, fate: str) -> str:
@@ -126,13 +131,14 @@ def figures(one: TargetAnalysis) -> list[tuple[str, str]]:
     """The figures that stand side by side, as label and text."""
     assert one.placement is not None
     found, capability = one.placement.figures, one.target.capability
+    macs = f"{_least(found)}{share(found.mac_share)}" if found.macs else "no MACs" if found.macs == 0 else "unknown"
     rows = [
         (f"regions on the {capability.unit.upper()}", f"{found.regions:,}"),
         (f"operators on the {capability.host.upper()}", f"{found.host_operators:,}"),
         ("refused", f"{found.refused:,}"),
         ("unknown", f"{found.unknown:,}"),
-        ("share of operators", share(found.operator_share)),
-        ("share of MACs", share(found.mac_share) if found.macs else "no MACs" if found.macs == 0 else "unknown"),
+        ("share of operators", f"{_least(found)}{share(found.operator_share)}"),
+        ("share of MACs", macs),
         ("boundary", _bytes(found.boundary_bytes)),
         ("inputs and outputs", _bytes(found.io_bytes)),
         ("function ratio", f"{100 * found.function_ratio:.1f} %"),
@@ -253,10 +259,13 @@ def matrix_cell(one: TargetAnalysis) -> str:
     if found.refused:
         return f"stops at {found.refused}"
     unknown = f", {found.unknown} ?" if found.unknown else ""
-    taken = share(found.mac_share if found.macs else found.operator_share)
+    taken = f"{'>= ' if found.unknown else ''}{share(found.mac_share if found.macs else found.operator_share)}"
     return f"{taken}, {found.regions} in, {found.host_operators} out{unknown}"
 
 
+TARGETS_SAY = (
+    "MACs and operators: the share taken; boundary: bytes that cross between regions and host in each inference"
+)
 MATRIX_SAYS = (
     "share of MACs taken, regions on the accelerator (in), operators on the host (out), operators not known (?);"
     " `stops`: operators that the compiler refuses"
@@ -293,7 +302,7 @@ def overview(analyses: Sequence[Analysis]) -> tuple[str, list[str], list[list[st
     read = [analysis for analysis in analyses if analysis.graph is not None]
     if len(analyses) == 1 and len(analyses[0].targets) > 1:
         return (analyses[0].model.name, *turned(analyses[0]))
-    return (f"models by targets: {MATRIX_SAYS}", *matrix(read)) if len(read) > 1 else None
+    return ("models by targets", *matrix(read)) if len(read) > 1 else None
 
 
 # ---------------------------------------------------------------- terminal
@@ -306,6 +315,7 @@ def show(analyses: Sequence[Analysis], screen: Console, *, operators: bool = Fal
         name, heads, rows = first
         columns = [Column(head, [row[at] for row in rows], folds=True) for at, head in enumerate(heads)]
         print_tables(screen, columns[0]._replace(least_of_names=NAME_LEAST), {name: columns[1:]})
+        print_item(screen, MATRIX_SAYS if len(analyses) > 1 else TARGETS_SAY, 0)
     pairs = [(analysis, one) for analysis in analyses for one in analysis.targets]
     full = len(pairs) <= DETAILS_MOST
     for analysis, one in pairs:
@@ -385,7 +395,7 @@ def markdown(analyses: Sequence[Analysis]) -> str:
     first = overview(analyses)
     if first is not None:
         name, heads, rows = first
-        lines += [name, "", *_grid(heads, rows), ""]
+        lines += [name, "", *_grid(heads, rows), "", MATRIX_SAYS if len(analyses) > 1 else TARGETS_SAY, ""]
     for analysis in analyses:
         for says in refusals(analysis) if analysis.graph is None else []:
             lines += [f"**Not read**: {_cell(says)}", ""]

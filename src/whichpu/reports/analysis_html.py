@@ -46,7 +46,7 @@ def _overview(analyses: Sequence[Analysis]) -> Table | None:
     if first is None:
         return None
     name, heads, rows = first
-    return _table("Models by targets" if len(analyses) > 1 else "Targets", name, heads, rows)
+    return _table(name, analysis.MATRIX_SAYS if len(analyses) > 1 else analysis.TARGETS_SAY, heads, rows)
 
 
 def _view(key: str, found: Analysis, one: TargetAnalysis) -> dict[str, Any]:

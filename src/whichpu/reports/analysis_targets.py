@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
+MOST = 4
+"""Values of an option that a line shows; `--json` has all."""
+
+
 def rows(tables: Mapping[str, Capability]) -> list[dict[str, Any]]:
     """What ``--list --json`` prints: name, title, vendor, tool, version, options, aliases, operators, compiler."""
     return [
@@ -49,4 +53,5 @@ def show(tables: Mapping[str, Capability], screen: Console) -> None:
 
 
 def _option(name: str, option: Any) -> str:
-    return f"{name}={'|'.join(option.values) or option.default or '...'}"
+    shown = option.values if len(option.values) <= MOST else (*option.values[: MOST - 1], "...")
+    return f"{name}={'|'.join(shown) or option.default or '...'}"

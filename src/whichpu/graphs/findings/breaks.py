@@ -56,9 +56,10 @@ def breaks(placement: Placement) -> list[Break]:
     graph, region_of = placement.lowered, placement.region_of
     macs = _macs(placement)
     parts: dict[int, Break] = defaultdict(Break)
-    leader = islands(graph, [operator.index not in region_of for operator in graph.operators])
+    hosted = [verdict.status not in ("npu", "unknown") for verdict in placement.verdicts]
+    leader = islands(graph, hosted)
     for operator in graph.operators:
-        if operator.index in region_of:
+        if not hosted[operator.index]:
             continue
         part = parts[leader[operator.index]]
         part.operators.append(operator)
