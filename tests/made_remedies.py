@@ -456,6 +456,7 @@ INEXACT: dict[str, Callable[[int], ModelProto]] = {
     "leaky-relu-to-relu6": activation("LeakyRelu", 9, alpha=0.2),
     "silu-to-hard-swish": silu,
     "gelu-to-tanh": activation("Gelu", 20),
+    "erf-gelu-to-tanh": erf_gelu,
     "gelu-to-sigmoid": activation("Gelu", 20),
     "resize-align-corners-to-half-pixel": resize(
         scale=2, mode="linear", coordinate_transformation_mode="align_corners", by_sizes=True

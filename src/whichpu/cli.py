@@ -19,6 +19,7 @@ from whichpu.commands.bisect import bisect
 from whichpu.commands.check import check
 from whichpu.commands.devices import devices
 from whichpu.commands.doctor import doctor
+from whichpu.commands.fix import fix
 from whichpu.commands.join import join
 from whichpu.commands.meters import meters
 from whichpu.commands.run import run
@@ -33,7 +34,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # plain help answers in a third of the time
 )
-COMMANDS = (devices, doctor, meters, run, scenario, show, compare, report, join, check, bisect, analyze)
+COMMANDS = (devices, doctor, meters, run, scenario, show, compare, report, join, check, bisect, analyze, fix)
 NAMES = [command.__name__ for command in COMMANDS]
 for command in COMMANDS:
     app.command()(command)

@@ -116,7 +116,8 @@ def _proposal(
             after = changed.figures
         except UserError as problem:
             why_not = str(problem)
-    if after is not None and remedy.shows and not gains(before, after):
+    hidden = not remedy.shows and not all(troubled(placement, one) for one in where)
+    if after is not None and not hidden and not gains(before, after):
         return None
     return Proposal(remedy.name, remedy.says, remedy.effect, _sites(where), before, after, why_not, remedy.answer)
 
@@ -218,12 +219,13 @@ def _order(proposal: Proposal) -> tuple[Any, ...]:
 
 
 def _advice(placement: Placement) -> list[Proposal]:
-    found = [
-        Proposal(ROUTE, "Another way into the compiler", "exact", (one,), placement.figures, figures, why_not,
-                 "The same model, quantised as it is.", writes=False)
-        for one, figures, why_not in advice.routes(placement)
-        if figures is not None and gains(placement.figures, figures)
-    ]  # fmt: skip
+    found = []
+    ways = [way for way in advice.routes(placement) if gains(placement.figures, way[1])]
+    if ways:
+        one, figures = min(ways, key=lambda way: _left(way[1]))
+        says = "Another way into the compiler"
+        found.append(Proposal(ROUTE, says, "exact", (one,), placement.figures, figures, "",
+                              "The same model, as it is.", writes=False))  # fmt: skip
     floats = advice.wants_integers(placement)
     if floats is not None:
         found.append(

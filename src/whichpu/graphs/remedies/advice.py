@@ -3,33 +3,35 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import product
 
 from whichpu.graphs.placement import Figures, Placement, place
 from whichpu.graphs.remedies.net import QUANTISES
 from whichpu.graphs.remedies.remedy import Site
 
-ROUTE = "route"
-"""The option of targets whose compiler has several importers."""
+WAYS = ("route", "layout")
+"""Options that change how a file comes into the compiler, not what is on the chip."""
 INTEGER = ("dtype", "quantised", "scale")
 """Facts that a limit on quantised tensors names."""
 
 
-def routes(placement: Placement) -> list[tuple[Site, Figures | None, str]]:
-    """The same file by another route into the compiler: what it comes to, or why it can't be told."""
+def routes(placement: Placement) -> list[tuple[Site, Figures]]:
+    """The same file by other ways into the compiler that it can go: what each comes to."""
     from whichpu.errors import UserError
 
-    option = placement.target.capability.options.get(ROUTE)
-    now = placement.target.options.get(ROUTE)
-    found: list[tuple[Site, Figures | None, str]] = []
-    for value in option.values if option is not None else ():
-        if value == now:
+    target, found = placement.target, []
+    ways = [name for name in WAYS if name in target.capability.options]
+    for values in product(*(target.capability.options[name].values for name in ways)) if ways else ():
+        options = {**target.options, **dict(zip(ways, values, strict=True))}
+        if options == dict(target.options):
             continue
-        target = replace(placement.target, options={**placement.target.options, ROUTE: value})
-        says = f"{target.capability.name}:{ROUTE}={value} instead of {ROUTE}={now}"
         try:
-            found.append((Site((), says), place(placement.graph, target).figures, ""))
+            figures = place(placement.graph, replace(target, options=options)).figures
         except UserError:
-            continue  # this route does not read such a file
+            continue  # this way does not take such a file
+        written = ",".join(f"{name}={value}" for name, value in zip(ways, values, strict=True))
+        now = ",".join(f"{name}={target.options[name]}" for name in ways)
+        found.append((Site((), f"{target.capability.name}:{written} instead of {now}"), figures))
     return found
 
 

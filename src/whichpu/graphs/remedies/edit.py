@@ -24,7 +24,8 @@ class Edit:
 
             self.model = onnx.inliner.inline_local_functions(self.model)
         self.graph = self.model.graph
-        self.opset = next(entry.version for entry in self.model.opset_import if entry.domain in ("", "ai.onnx"))
+        own = (entry.version for entry in self.model.opset_import if entry.domain in ("", "ai.onnx"))
+        self.opset = next(own, 0)
         self.makers = {output: node for node in self.graph.node for output in node.output if output}
         self.names = set(self.makers) | {tensor.name for tensor in self.graph.initializer}
         self.names |= {value.name for value in self.graph.input}

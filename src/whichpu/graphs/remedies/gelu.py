@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+from typing import NamedTuple
+
 from whichpu.graphs.graph import Operator, Tensor
 from whichpu.graphs.remedies.edit import Edit, Place
 from whichpu.graphs.remedies.net import Net, fed, floating, kind, made_by, near, out, with_constant
@@ -14,25 +16,53 @@ ROOT = math.sqrt(2 / math.pi)
 
 
 def erf_to_gelu(net: Net, operator: Operator) -> Match | None:
+    found = by_erf(net, operator)
+    return _fused(found, "Erf") if found is not None else None
+
+
+def tanh_to_gelu(net: Net, operator: Operator) -> Match | None:
+    found = by_tanh(net, operator)
+    return _fused(found, "Tanh", approximate="tanh") if found is not None else None
+
+
+def erf_to_tanh(net: Net, operator: Operator) -> Match | None:
+    """The Erf form as the Tanh form, for targets that have Tanh."""
+    found = by_erf(net, operator)
+    if found is None:
+        return None
+    x, last = found.x, found.operators[-1]
+
+    def rewrite(edit: Edit) -> None:
+        _tanh_form(edit.instead(last), x.name, x.dtype or "float32", out(last))
+
+    return match("GELU by Erf becomes x/2 (1 + Tanh(...))", rewrite, *found.operators)
+
+
+class Form(NamedTuple):
+    """A GELU in parts: what it is of, and its operators, the last one last."""
+
+    x: Tensor
+    operators: list[Operator]
+
+
+def by_erf(net: Net, operator: Operator) -> Form | None:
     """0.5 x (1 + Erf(x / sqrt 2)) in any order of its products; ``operator`` is the Erf."""
     scaled = made_by(operator.input(0), "Mul", "Div")
     x = _over_root_two(scaled)
     plus = net.next(operator, "Add")
     if x is None or scaled is None or plus is None or not _adds_one(plus):
         return None
-    return _fused(net, x, [scaled, operator, plus], "none")
+    return _form(net, x, [scaled, operator, plus])
 
 
-def tanh_to_gelu(net: Net, operator: Operator) -> Match | None:
+def by_tanh(net: Net, operator: Operator) -> Form | None:
     """0.5 x (1 + Tanh(sqrt(2/pi) (x + 0.044715 x^3))); ``operator`` is the Tanh."""
     plus = net.next(operator, "Add")
     inner = _scaled_by(operator.input(0), ROOT)
-    if plus is None or not _adds_one(plus) or inner is None:
+    found = _cubic(inner[0]) if inner is not None else None
+    if plus is None or not _adds_one(plus) or inner is None or found is None:
         return None
-    found = _cubic(inner[0])
-    if found is None:
-        return None
-    return _fused(net, found[0], [*found[1], inner[1], operator, plus], "tanh")
+    return _form(net, found[0], [*found[1], inner[1], operator, plus])
 
 
 def _over_root_two(operator: Operator | None) -> Tensor | None:
@@ -75,19 +105,19 @@ def _cubic(tensor: Tensor) -> tuple[Tensor, list[Operator]] | None:
     return None
 
 
-def _fused(net: Net, x: Tensor, inner: list[Operator], approximate: str) -> Match | None:
-    """The site, where after the sum come products with x and 1/2 in some order."""
+def _form(net: Net, x: Tensor, inner: list[Operator]) -> Form | None:
+    """The whole, where after the sum come products with x and 1/2 in some order."""
     tail = _products(net, x, inner[-1])
-    if tail is None or _read_elsewhere(net, inner):
-        return None
-    last = tail[-1]
+    return None if tail is None or _read_elsewhere(net, inner) else Form(x, [*inner, *tail])
+
+
+def _fused(found: Form, by: str, **attributes: str) -> Match:
+    last = found.operators[-1]
 
     def rewrite(edit: Edit) -> None:
-        more = {"approximate": "tanh"} if approximate == "tanh" else {}
-        edit.instead(last).add("Gelu", [x.name], out(last), **more)
+        edit.instead(last).add("Gelu", [found.x.name], out(last), **attributes)
 
-    form = "by Erf" if approximate == "none" else "by Tanh"
-    return match(f"GELU {form} becomes the Gelu operator", rewrite, *inner, *tail)
+    return match(f"GELU by {by} becomes the Gelu operator", rewrite, *found.operators)
 
 
 def _read_elsewhere(net: Net, inner: list[Operator]) -> bool:
@@ -120,7 +150,7 @@ def _halves(operator: Operator) -> bool:
 
 
 def gelu_to_erf(net: Net, operator: Operator) -> Match | None:
-    if net.quantised(operator) or not floating(operator.input(0)) or _by_tanh(operator):
+    if net.quantised(operator) or not floating(operator.input(0)) or _is_tanh(operator):
         return None
 
     def rewrite(edit: Edit) -> None:
@@ -136,21 +166,17 @@ def gelu_to_tanh(net: Net, operator: Operator) -> Match | None:
         return None
 
     def rewrite(edit: Edit) -> None:
-        place, x, dtype = edit.instead(operator), fed(operator), kind(operator)
-        cube = place.add("Mul", [place.add("Mul", [x, x]), x])
-        inner = place.add("Add", [x, place.add("Mul", [cube, place.constant(CUBIC, dtype)])])
-        gate = place.add("Tanh", [place.add("Mul", [inner, place.constant(ROOT, dtype)])])
-        _half_times(place, x, gate, dtype, out(operator))
+        _tanh_form(edit.instead(operator), fed(operator), kind(operator), out(operator))
 
     return match("Gelu becomes x/2 (1 + Tanh(...))", rewrite, operator)
 
 
 def exact_gelu_to_tanh(net: Net, operator: Operator) -> Match | None:
-    return None if _by_tanh(operator) else gelu_to_tanh(net, operator)
+    return None if _is_tanh(operator) else gelu_to_tanh(net, operator)
 
 
 def tanh_gelu_to_parts(net: Net, operator: Operator) -> Match | None:
-    return gelu_to_tanh(net, operator) if _by_tanh(operator) else None
+    return gelu_to_tanh(net, operator) if _is_tanh(operator) else None
 
 
 def gelu_to_sigmoid(net: Net, operator: Operator) -> Match | None:
@@ -165,8 +191,16 @@ def gelu_to_sigmoid(net: Net, operator: Operator) -> Match | None:
     return match("Gelu becomes x Sigmoid(1.702 x)", rewrite, operator)
 
 
-def _by_tanh(operator: Operator) -> bool:
+def _is_tanh(operator: Operator) -> bool:
     return operator.type == "FastGelu" or operator.attributes.get("approximate", "none") == "tanh"
+
+
+def _tanh_form(place: Place, x: str, dtype: str, output: str) -> None:
+    """x/2 (1 + Tanh(sqrt(2/pi) (x + 0.044715 x^3)))."""
+    cube = place.add("Mul", [place.add("Mul", [x, x]), x])
+    inner = place.add("Add", [x, place.add("Mul", [cube, place.constant(CUBIC, dtype)])])
+    gate = place.add("Tanh", [place.add("Mul", [inner, place.constant(ROOT, dtype)])])
+    _half_times(place, x, gate, dtype, output)
 
 
 def _half_times(place: Place, x: str, gate: str, dtype: str, output: str) -> None:
@@ -187,6 +221,8 @@ REMEDIES = (
            "The same function.", (*OPERATORS, "com.microsoft:FastGelu"), tanh_gelu_to_parts),
     Remedy("gelu-to-tanh", "GELU by Tanh in place of the exact one", "approximate",
            "Each GELU differs by at most 0.0005; most networks do not notice.", OPERATORS, exact_gelu_to_tanh),
+    Remedy("erf-gelu-to-tanh", "GELU by Tanh in place of the one by Erf", "approximate",
+           "Each GELU differs by at most 0.0005; most networks do not notice.", ("Erf",), erf_to_tanh),
     Remedy("gelu-to-sigmoid", "x Sigmoid(1.702 x) in place of GELU", "approximate",
            "Each GELU differs by at most 0.021: measure the accuracy.", OPERATORS, gelu_to_sigmoid),
 )  # fmt: skip

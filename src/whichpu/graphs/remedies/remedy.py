@@ -61,4 +61,4 @@ class Remedy:
     opset: int = OPSET_LEAST
     """The lowest opset of the rewritten model."""
     shows: bool = True
-    """False where what is gained is not among the placement's figures (a pass of the NPU): offered all the same."""
+    """False where what is gained may not be among the placement's figures: a pass of the NPU."""
