@@ -179,9 +179,9 @@ def table(folder: Path) -> tuple[str, list[tuple[Case, Calibration]]]:
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
         *(text for text, _ in rows),
         "",
-        "What this says: from MACs and parameters alone about two thirds of the networks are told to within a factor of"
-        " two (two fifths on Hailo-8 at batch 1). The wide side is networks cut into several contexts on Hailo, and"
-        " networks of many small operators. So the estimate is shown as a range, and a measurement or the compiler's own"
+        "What this says: from MACs and parameters alone about two thirds of the networks are told to within a factor"
+        " of two (two fifths on Hailo-8 at batch 1). The wide side is networks cut into several contexts on Hailo,"
+        " and networks of many small operators. So the estimate is a range, and a measurement or the compiler's own"
         " figure beside it outranks it.",
         "",
         f"Units without a fit: {len(shares)} networks reached {low:.1%} to {high:.1%} of the peak (10th to 90th"

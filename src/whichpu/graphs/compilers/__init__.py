@@ -20,7 +20,6 @@ COMPILERS: dict[str, str] = {
     "qnn": ".qnn",
     "mobile_checker": ".mobile_checker",
     "openvino": ".openvino",
-    "executorch": ".executorch",
     "tensorrt": ".tensorrt",
     "tvm": ".tvm",
 }
