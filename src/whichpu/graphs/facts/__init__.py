@@ -72,7 +72,7 @@ class Facts:
         """The value of a constant of one element."""
         tensor = self.tensor(position)
         if tensor.read is None or tensor.elements != 1:
-            raise UnknownFactError(f"input {position} of {self.operator.type} {self.operator.name!r} is no plain number")
+            raise UnknownFactError(f"input {position} of {self.operator.type} {self.operator.name!r} is no number")
         return float(tensor.read().reshape(-1)[0])
 
     def attribute(self, name: str, default: Any = None) -> Any:
@@ -119,6 +119,7 @@ COMMON: Mapping[str, Callable[[Facts], Any]] = {
     "outputs": lambda f: len(f.operator.outputs),
     "producers": lambda f: tuple(parent.type for parent in f.graph.parents(f.operator)),
     "consumers": lambda f: tuple(child.type for child in f.graph.children(f.operator)),
+    "takes_input": lambda f: f.tensor(0).producer is None and not f.tensor(0).constant,
     "feeds_output": lambda f: any(tensor in f.graph.outputs for tensor in f.operator.outputs),
     # Functions of an input's position.
     "given": lambda f: lambda i: f.operator.input(i) is not None,

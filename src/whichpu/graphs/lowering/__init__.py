@@ -15,6 +15,7 @@ from whichpu.graphs.graph import Graph
 LOWERINGS = {
     "none": ".none",  # operators as they stand
     "qdq": ".qdq",  # ONNX: a quantise-dequantise group is one integer operator
+    "node-units": ".node_units",  # the same by ONNX Runtime's selectors alone, as its execution providers see it
     "rknn": ".rknn",  # the same, and the groups that RKNN-Toolkit2 joins
     "tflite": ".tflite",  # TFLite as it stands; ONNX as its converter writes it
     "relay": ".relay",  # TFLite or ONNX as TVM imports it, composites merged

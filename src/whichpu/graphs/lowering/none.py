@@ -33,7 +33,7 @@ def copied(graph: Graph) -> Graph:
             attributes=operator.attributes,
             domain=operator.domain,
             within=operator.within,
-            origins=(operator.index,),
+            origins=operator.origins or (operator.index,),
         )
         for operator in graph.operators
     ]
