@@ -18,6 +18,7 @@ LEAD = {
     "PIP_NO_INDEX": "1",
     "PIP_REQUIRE_VIRTUALENV": "1",
     "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+    "PYTHONSAFEPATH": "1",  # a child beside our rknn.py must not take it for the toolkit (Python 3.11 on)
     "no_proxy": "",
     "http_proxy": "http://127.0.0.1:9",  # the discard port: what asks the network is refused at once
     "https_proxy": "http://127.0.0.1:9",
