@@ -144,7 +144,8 @@ def _verdicts(
     come = sources(log, by_name)
     mine: dict[int, list[Layer]] = {}
     for layer in found:
-        for name in come.get(layer.name, ()):
+        own = layer.name.partition("#")[0]
+        for name in (own,) if own in by_name else come.get(layer.name, ()):
             if name in by_name:
                 mine.setdefault(by_name[name].index, []).append(layer)
     verdicts = {index: _of(graph.operators[index], rows, tool) for index, rows in mine.items()}

@@ -64,7 +64,17 @@ def _one(kind: str, group: list[Operator]) -> Operator:
     inputs: list[Tensor | None] = list({id(tensor): tensor for tensor in taken}.values())
     last = ordered[-1]
     origins = tuple(sorted({origin for member in ordered for origin in member.origins}))
-    return Operator(last.index, last.name, kind, inputs, last.outputs, {}, last.domain, last.within, origins)
+    return Operator(last.index, last.name, kind, inputs, last.outputs, _axes(ordered), last.domain, last.within, origins)
+
+
+def _axes(group: list[Operator]) -> dict[str, tuple[int, ...]]:
+    """The axes that a group reduces over, where it does."""
+    for member in group:
+        if member.type.startswith("Reduce"):
+            given = member.input(1)
+            named = member.attributes.get("axes") or (given.read().tolist() if given and given.read else ())
+            return {"axes": tuple(named)}
+    return {}
 
 
 def _rewired(graph: Graph, operators: list[Operator]) -> Graph:
