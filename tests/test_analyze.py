@@ -237,6 +237,8 @@ def test_a_refusal_of_the_compiler_is_the_answer(monkeypatch, capfd, model):
     status, out, _ = said(capfd, model, "--npu", "toy", "--fail-on-fallback")
     assert status == 2
     assert "toycc 1.3 refuses the model: out of memory on chip." in out
+    assert "the compiler refuses the model, the table expects no refusal: out of memory on chip" in out
+    assert "verdicts on single operators are by table toy" in out
 
 
 def test_a_compiler_that_can_not_start_is_no_error(monkeypatch, capfd, model):

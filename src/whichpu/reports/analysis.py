@@ -214,7 +214,10 @@ def _gain(proposal: Proposal) -> str:
 
 def disagreements(one: TargetAnalysis) -> list[str]:
     """Where our table and the vendor's compiler differ."""
-    return [
+    words = one.answer.refused if one.answer is not None else ""
+    expected = one.placement is not None and one.placement.figures.refused
+    whole = [f"the compiler refuses the model, the table expects no refusal: {words}"] if words and not expected else []
+    return whole + [
         f"{each.operator.type} {each.operator.name}: the table says {each.table}"
         f"{' (' + each.table_says + ')' if each.table_says else ''}, the compiler {each.compiler}"
         f"{' (' + each.compiler_says + ')' if each.compiler_says else ''}"
@@ -226,6 +229,8 @@ def asked(one: TargetAnalysis) -> str:
     """Who gave the verdicts."""
     if one.answer is None:
         return f"Verdicts by {one.target.said_by}. The vendor's compiler was not heard: {one.not_asked or 'not asked'}."
+    if one.answer.refused and not one.answer.verdicts:
+        return f"{one.answer.tool} refuses the model; verdicts on single operators are by {one.target.said_by}."
     count = len(one.disagreements)
     agree = "agrees with it everywhere" if not count else f"differs from it on {plural(count, 'operator')}"
     return f"Verdicts by {one.answer.tool}, where it names an operator, else by {one.target.said_by}, which {agree}."

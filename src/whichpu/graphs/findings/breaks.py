@@ -56,7 +56,7 @@ def breaks(placement: Placement) -> list[Break]:
     graph, region_of = placement.lowered, placement.region_of
     macs = _macs(placement)
     parts: dict[int, Break] = defaultdict(Break)
-    hosted = [verdict.status not in ("npu", "unknown") for verdict in placement.verdicts]
+    hosted = [verdict.status == "host" for verdict in placement.verdicts]
     leader = islands(graph, hosted)
     for operator in graph.operators:
         if not hosted[operator.index]:
