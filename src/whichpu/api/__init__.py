@@ -1,5 +1,6 @@
 """The Python API: every command without a terminal."""
 
+from whichpu.api.analysing import Analysed, analyze
 from whichpu.api.bisecting import bisect
 from whichpu.api.checking import Checked, check
 from whichpu.api.measuring import Measurement, Pathlike, load, measure
@@ -12,6 +13,7 @@ from whichpu.results.schema import Campaign
 from whichpu.results.summary import Figures, summarize
 
 __all__ = [
+    "Analysed",
     "Bisection",
     "Campaign",
     "Checked",
@@ -24,6 +26,7 @@ __all__ = [
     "ScenarioRun",
     "Summary",
     "Verdict",
+    "analyze",
     "bisect",
     "check",
     "compare",
