@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from whichpu.graphs.conditions import UnknownFactError
-from whichpu.graphs.facts import Facts, known
-from whichpu.graphs.graph import Tensor
+from whichpu.graphs.facts import Facts
+from whichpu.graphs.graph import Tensor, known
 
 SRAM_KIB = {
     "1tops-2ple": 448, "1tops-4ple": 448, "2tops-2ple": 768, "2tops-4ple": 768, "4tops-2ple": 1024,
@@ -56,7 +56,8 @@ def _data(facts: Facts) -> list[Tensor]:
 
 
 def _own_pads(facts: Facts) -> Pads | None:
-    return facts.attribute("padding")
+    given: Pads | None = facts.attribute("padding")
+    return given
 
 
 def pads(facts: Facts) -> Pads | None:
@@ -138,7 +139,7 @@ def per_channel(facts: Facts) -> int | None:
 
 def largest_input_scale(facts: Facts) -> float | None:
     given = facts.attribute("input_scales") or (facts.attribute("input_scale"),)
-    return None if any(value is None for value in given) else max(given)
+    return None if any(value is None for value in given) else float(max(given))
 
 
 def pooled_bytes(facts: Facts) -> int:

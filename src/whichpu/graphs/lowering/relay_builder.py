@@ -6,7 +6,7 @@ and the like. A call on constants alone is folded, as TVM's FoldConstant does be
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,8 +23,10 @@ UNIMPORTED = "unimported"
 class Builder:
     """Makes the Relay graph of a source graph, operator by operator."""
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, folds: bool = True) -> None:
         self.graph = graph
+        self.folds = folds
+        """Calls on constants are folded at once; a pass that looks at them folds later."""
         self.operators: list[Operator] = []
         self.made: dict[int, Tensor] = {}
         self.source: Operator | None = None
@@ -60,7 +62,7 @@ class Builder:
         if shape is None:
             shape = like.shape
         made = list(outputs or [Tensor(f"{self.source.name}/{kind}", dtype or like.dtype, shape, like.quantisation)])
-        if inputs and all(tensor.constant for tensor in inputs):
+        if self.folds and inputs and all(tensor.constant for tensor in inputs):
             for tensor in made:
                 tensor.read = _folded(tensor.name)
             return made[0]
@@ -81,7 +83,9 @@ class Builder:
     def unimported(self, why: str) -> None:
         """The front end stops here."""
         assert self.source is not None
-        outputs = [Tensor(tensor.name, tensor.dtype, tensor.shape, tensor.quantisation) for tensor in self.source.outputs]
+        outputs = [
+            Tensor(tensor.name, tensor.dtype, tensor.shape, tensor.quantisation) for tensor in self.source.outputs
+        ]
         inputs = [self.value(tensor) for tensor in self.source.inputs if tensor is not None]
         self.operators.append(
             Operator(
@@ -122,6 +126,33 @@ def _needed(operators: list[Operator], outputs: Sequence[Tensor]) -> list[Operat
             kept.append(operator)
             wanted.update(id(tensor) for tensor in operator.inputs if tensor is not None)
     return kept[::-1]
+
+
+def connected(graph: Graph, operators: list[Operator]) -> Graph:
+    """The graph with other operators, needed ones alone, its tensors connected anew."""
+    kept = _needed(operators, graph.outputs)
+    for tensor in (*graph.inputs, *graph.outputs, *_tensors(graph.operators), *_tensors(kept)):
+        tensor.producer = None
+        tensor.consumers = []
+    return Graph(graph.name, graph.dialect, kept, graph.inputs, graph.outputs, graph.opset, graph.notes).connect()
+
+
+def _tensors(operators: Sequence[Operator]) -> Iterator[Tensor]:
+    for operator in operators:
+        yield from (tensor for tensor in operator.inputs if tensor is not None)
+        yield from operator.outputs
+
+
+def fold(graph: Graph) -> Graph:
+    """Without the calls on constants alone."""
+    kept = []
+    for operator in graph.operators:
+        if operator.inputs and all(tensor is not None and tensor.constant for tensor in operator.inputs):
+            for tensor in operator.outputs:
+                tensor.read = _folded(tensor.name)
+        else:
+            kept.append(operator)
+    return connected(graph, kept)
 
 
 # Quantisation.

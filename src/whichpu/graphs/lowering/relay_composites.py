@@ -8,12 +8,13 @@ leaves its calls as they were, which places them the same way. ``parts`` names t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from whichpu.graphs.capability import Target
 from whichpu.graphs.graph import Graph, Operator, Tensor
+from whichpu.graphs.lowering.relay_builder import connected
 
 PREFIX = "ethos-n."
 
@@ -77,23 +78,7 @@ def merged(graph: Graph, target: Target) -> Graph:
             replaced[root.index] = composite[0]
             gone |= {call.index for call in composite[1]} - {root.index}
     kept = [replaced.get(one.index, one) for one in graph.operators if one.index not in gone]
-    return _connected(graph, kept)
-
-
-def _connected(graph: Graph, operators: list[Operator]) -> Graph:
-    for tensor in _tensors(graph):
-        tensor.producer = None
-        tensor.consumers = []
-    return Graph(
-        graph.name, graph.dialect, operators, graph.inputs, graph.outputs, graph.opset, graph.notes
-    ).connect()
-
-
-def _tensors(graph: Graph) -> Iterator[Tensor]:
-    yield from graph.inputs
-    for operator in graph.operators:
-        yield from (tensor for tensor in operator.inputs if tensor is not None)
-        yield from operator.outputs
+    return connected(graph, kept)
 
 
 def _composite(

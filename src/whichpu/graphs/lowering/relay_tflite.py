@@ -337,7 +337,7 @@ def _pool(kind: str) -> Converter:
         data, told = _data(builder, operator), operator.outputs[0]
         given = operator.attributes
         kernel = (attribute(given, "kernel_h", 1), attribute(given, "kernel_w", 1))
-        window = {
+        window: dict[str, Any] = {
             "kernel": kernel,
             "strides": (attribute(given, "stride_h", 1), attribute(given, "stride_w", 1)),
             "padding": _pads(operator, data.shape, kernel),

@@ -7,7 +7,8 @@ another target: such parents are its restriction set. TVM walks parents in the o
 the order of the inputs, so that the answer is always the same.
 
 A tuple (what a concatenation takes, what a network of several outputs gives) is a node of its own: on the accelerator
-only if all its members are.
+only if all its members are. Where it is handed out of its region it is taken apart again (partition_graph.cc,
+FlattenTupleOutputs), so that what only the tuple held together falls into regions of its own.
 """
 
 from __future__ import annotations
@@ -141,12 +142,36 @@ class _Merger:
         return node
 
     def regions(self) -> list[list[int]]:
-        """Operators of each accelerator region, in the order in which regions were visited last."""
+        """Operators of each accelerator region, sorted."""
         for node in self.nodes.walk():
             self._visit(node)
-        found = [sorted(self.members[node]) for node in self.members if self.nodes.sides[node][0]]
-        operators = [[index for index in region if index < self.nodes.count] for region in found]
-        return sorted(region for region in operators if region)
+        found = [self.members[node] for node in self.members if self.nodes.sides[node][0]]
+        return sorted(part for region in found for part in self._parts(region))
+
+    def _parts(self, region: list[int]) -> list[list[int]]:
+        """The region without tuples that leave it: what still hangs together."""
+        count, parents = self.nodes.count, self.nodes.parents
+        inside = set(region)
+        held = {parent for node in region if node < count for parent in parents[node] if parent in inside}
+        kept = [node for node in region if node < count or node in held]
+        if len(kept) == len(region):
+            return [sorted(node for node in region if node < count)]
+        leader = {node: node for node in kept}
+
+        def lead(node: int) -> int:
+            while leader[node] != node:
+                leader[node] = node = leader[leader[node]]
+            return node
+
+        for node in kept:
+            for parent in parents[node]:
+                if parent in leader:
+                    leader[lead(parent)] = lead(node)
+        parts: dict[int, list[int]] = {}
+        for node in sorted(kept):
+            if node < count:
+                parts.setdefault(lead(node), []).append(node)
+        return list(parts.values())
 
     def _visit(self, node: int) -> None:
         own = self.nodes.parents[node]

@@ -83,13 +83,13 @@ def graph_of(text: str, name: str) -> Graph:
 def counts(text: str) -> Counts:
     """Count a dump as reports do: functions, calls, composites, and names wherever they stand."""
     plain = text_of.COMMENT.sub("", text)
-    names = Counter(
-        re.sub(r"_\d+$", "_", found) for found in re.findall(r"q?nn\.[a-z0-9_]+", text)
-    )
+    names = Counter(re.sub(r"_\d+$", "_", found) for found in re.findall(r"q?nn\.[a-z0-9_]+", text))
     return Counts(
         functions=len(re.findall(r"^def @", text, re.MULTILINE)),
         npu_functions=len(re.findall(r"^def @[^\n]*\bCompiler=\"ethos-n\"", text, re.MULTILINE)),
-        calls=Counter(found for found in re.findall(r"(?:= |^\s+)([a-z][\w.]*)\(", plain, re.MULTILINE) if found != "fn"),
+        calls=Counter(
+            found for found in re.findall(r"(?:= |^\s+)([a-z][\w.]*)\(", plain, re.MULTILINE) if found != "fn"
+        ),
         composites=Counter(re.findall(r"\bComposite=\"([^\"]+)\"", plain)),
         names=names,
         lines=text.count("\n") + (not text.endswith("\n")),
@@ -194,7 +194,9 @@ class _Inliner:
         tuples = tuple(len(list(_flat(value))) for value in arguments if isinstance(value, list))
         marks = place.marks | ({"tuples": tuples} if tuples else {})
         inputs: list[Tensor | None] = list(_flat(arguments))
-        operator = Operator(len(self.operators), called, str(node.callee), inputs, list(outputs), node.attributes | marks)
+        operator = Operator(
+            len(self.operators), called, str(node.callee), inputs, list(outputs), node.attributes | marks
+        )
         for tensor in outputs:
             tensor.producer = operator
         self.operators.append(operator)
