@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from whichpu.errors import UserError
-from whichpu.graphs.calibrate import Calibration, Measurement, calibrate
+from whichpu.graphs.calibrate import Calibration, Measurement, calibrate, load
 from whichpu.graphs.capability import find
 from whichpu.graphs.estimate import EFFICIENCY, estimate
 from whichpu.graphs.graph import Graph, Operator, Tensor
@@ -143,3 +143,52 @@ def test_every_figure_has_a_source_and_low_is_not_over_high():
             for field in figures.__struct_fields__:
                 value = getattr(figures, field)
                 assert not isinstance(value, tuple) or value[0] <= value[1], (name, field)
+
+
+def written(tmp_path, text):
+    (tmp_path / "mine.csv").write_text(text)
+    return tmp_path / "mine.csv"
+
+
+def test_the_users_own_measurements_are_what_the_target_names(tmp_path):
+    rows = "\n".join(f"{macs},0,{1e-4 + macs * 1e-12}" for macs in (1e8, 2e8, 4e8, 8e8))
+    path = written(tmp_path, f"macs,parameters,seconds\n{rows}\n")
+    found = estimate(place(network("Conv"), find(f"apple-ane:measured={path}")))
+    assert "your mine.csv" in found.basis
+    on_dla = estimate(place(network("Conv"), find(f"dla-orin:measured={path}")))
+    assert on_dla.latency_seconds == pytest.approx((1e-4 + MACS * 1e-12,) * 2, rel=1e-3)
+    host = estimate(place(network("Conv"), find(f"hailo-8:host_measured={path}")))
+    assert host.host_only_seconds == pytest.approx((1e-4 + MACS * 1e-12,) * 2, rel=1e-3)
+
+
+def test_a_models_size_is_counted_from_its_file(tmp_path):
+    from onnx import TensorProto, helper, save
+
+    entry, result = (helper.make_tensor_value_info(name, TensorProto.FLOAT, [4, 8]) for name in "xy")
+    weights = helper.make_tensor("w", TensorProto.FLOAT, [8, 8], [0.0] * 64)
+    node = helper.make_node("MatMul", ["x", "w"], ["y"])
+    graph = helper.make_graph([node], "net", [entry], [result], [weights])
+    save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), tmp_path / "m.onnx")
+    assert load(written(tmp_path, "model,seconds\nm.onnx,0.5\n")) == [Measurement("m.onnx", 256, 64, 0.5)]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("macs,parameters,seconds\n1,1,0\n", "line 2: seconds must be above 0"),
+        ("macs,parameters,seconds\n1,1,1\nmany,1,1\n", "line 3: macs is 'many'"),
+        ("macs,seconds\n1,1\n", "line 2: parameters is None"),
+        ("macs,parameters,seconds\n1,nan,1\n", "no figure"),
+        ("model,seconds\nnowhere.onnx,1\n", "there is no file"),
+        ("macs,parameters,seconds\n1,1,1\n", "too few"),
+    ],
+)
+def test_measurements_that_cant_be_used_are_told_and_the_peaks_stay(tmp_path, text, words):
+    found = estimate(place(network("Conv"), find(f"dla-xavier:measured={written(tmp_path, text)}")))
+    assert words in found.missing[0]
+    assert found.latency_seconds == estimate(place(network("Conv"), find("dla-xavier"))).latency_seconds
+
+
+def test_a_missing_file_of_measurements_is_told(tmp_path):
+    found = estimate(place(network("Conv"), find(f"dla-xavier:measured={tmp_path}/none.csv")))
+    assert "can't read the measurements" in found.missing[0]

@@ -8,9 +8,12 @@ is that on points that the fit has not seen (leave one out).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import csv
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from math import isfinite
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +24,7 @@ FEWEST = 3
 """Points below which nothing is fitted."""
 SMALL = 0.02
 """An error of 2 %, below which points weigh alike."""
+COLUMNS = "columns: model,seconds (a model file beside it), or macs,parameters,seconds"
 Array = NDArray[np.float64]
 
 
@@ -69,6 +73,53 @@ def calibrate(measurements: Iterable[Measurement], source: str, least_seconds_pe
     low, high = np.percentile(ratio, [10, 90])
     error = float(np.median(np.abs(unseen / seconds - 1)))
     return Calibration(fixed, mac, parameter, (float(low), float(high)), error, len(points), source)
+
+
+def load(path: Path) -> list[Measurement]:
+    """Measurements from a CSV file: ``seconds``, and ``model`` (a file beside it) or ``macs`` and ``parameters``.
+
+    Raises :class:`UserError` naming file, line and what is wrong.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as lines:
+            rows = list(csv.DictReader(lines))
+    except (OSError, UnicodeDecodeError, csv.Error) as problem:
+        raise UserError(f"can't read the measurements in {path}: {problem}", COLUMNS) from None
+    return [_measurement(path, number, row) for number, row in enumerate(rows, 2)]
+
+
+def _measurement(path: Path, number: int, row: Mapping[str, str | None]) -> Measurement:
+    where = f"{path}, line {number}"
+    seconds = _number(row, "seconds", where)
+    if seconds <= 0:
+        raise UserError(f"{where}: seconds must be above 0", COLUMNS)
+    model = (row.get("model") or "").strip()
+    if model and not (row.get("macs") or "").strip():
+        return Measurement(model, *_counted(path.parent / model), seconds)
+    return Measurement(model or where, _number(row, "macs", where), _number(row, "parameters", where), seconds)
+
+
+def _number(row: Mapping[str, str | None], column: str, where: str) -> float:
+    text = row.get(column)
+    try:
+        value = float(text or "")
+    except ValueError:
+        value = -1.0
+    if not isfinite(value) or value < 0:
+        raise UserError(f"{where}: {column} is {text!r}, which is no figure", COLUMNS)
+    return value
+
+
+def _counted(model: Path) -> tuple[int, int]:
+    """MACs and parameters of a model file."""
+    from whichpu.graphs.cost import added, costs
+    from whichpu.graphs.readers import read
+
+    priced = costs(read(model))
+    macs = added([cost.macs for cost in priced])
+    if macs is None:
+        raise UserError(f"{model}: its MACs can't be told, sizes are open", "give macs and parameters in the file")
+    return macs, sum(cost.parameters for cost in priced)
 
 
 def leave_one_out(points: Sequence[Measurement]) -> Array:

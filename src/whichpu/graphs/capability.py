@@ -226,6 +226,10 @@ def _extended(content: dict[str, Any], raw: Mapping[str, dict[str, Any]]) -> dic
     return base
 
 
+MEASURED = ("measured", "host_measured")
+"""Options of every table: a CSV file of measurements on the accelerator, or on the host, that estimates go by."""
+
+
 def find(text: str) -> Target:
     """The target that ``NAME[:option=value,...]`` names. Raises :class:`UserError` naming what there is."""
     name, _, tail = text.partition(":")
@@ -234,12 +238,12 @@ def find(text: str) -> Target:
     alias = _alias_options(capability, name)
     options = {key: option.default for key, option in capability.options.items()} | alias
     for key, value in given.items():
-        if key == "python" and capability.compiler:
+        if (key == "python" and capability.compiler) or key in MEASURED:
             options[key] = value
             continue
         option = capability.options.get(key)
         if option is None:
-            known = ", ".join([*capability.options, *(["python"] if capability.compiler else [])]) or "none"
+            known = ", ".join([*capability.options, *(["python"] if capability.compiler else []), *MEASURED])
             raise UserError(f"{capability.name} has no option {key!r}", f"its options: {known}")
         if option.values and value not in option.values:
             raise UserError(f"{capability.name}: {key} can't be {value!r}", f"one of {', '.join(option.values)}")

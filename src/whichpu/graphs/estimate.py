@@ -9,8 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
-from whichpu.graphs.calibrate import Calibration
+from whichpu.errors import UserError
+from whichpu.graphs.calibrate import Calibration, calibrate, load
+from whichpu.graphs.capability import Target
 from whichpu.graphs.cost import Cost
 from whichpu.graphs.graph import BITS, Operator, Tensor
 from whichpu.graphs.hardware import Hardware, Range, hardware
@@ -44,11 +47,27 @@ class Estimate:
 
 def estimate(placement: Placement, calibration: Calibration | None = None, host: Calibration | None = None) -> Estimate:
     """The roofline of a placement by its target's hardware figures, or by fits to measurements of unit and host."""
-    figures = hardware(placement.target)
-    if figures is None:
-        title = placement.target.capability.title
-        return Estimate("nothing", missing=(f"not estimated: no published peak of {title}",))
-    return Sum(placement, figures, calibration or _shipped(figures), host).estimate()
+    target, missing = placement.target, list[str]()
+    calibration = calibration or _own(target, "measured", missing)
+    host = host or _own(target, "host_measured", missing)
+    figures = hardware(target)
+    if figures is None and calibration is None:
+        missing.append(f"not estimated: no published peak of {target.capability.title}")
+        return Estimate("nothing", missing=tuple(missing))
+    figures = figures or Hardware("your measurements")
+    return Sum(placement, figures, calibration or _shipped(figures), host, missing).estimate()
+
+
+def _own(target: Target, option: str, missing: list[str]) -> Calibration | None:
+    """A fit to the user's own measurements, where the target names a file of them."""
+    if option not in target.options:
+        return None
+    path = Path(target.options[option])
+    try:
+        return calibrate(load(path), f"your {path.name}")
+    except UserError as problem:
+        missing.append(". ".join(filter(None, (str(problem), problem.remedy))))
+        return None
 
 
 @dataclass
@@ -83,12 +102,17 @@ class Sum:
     """The parts of an estimate, added up."""
 
     def __init__(
-        self, placement: Placement, figures: Hardware, unit: Calibration | None, host: Calibration | None
+        self,
+        placement: Placement,
+        figures: Hardware,
+        unit: Calibration | None,
+        host: Calibration | None,
+        missing: list[str],
     ) -> None:
         self.placement, self.figures = placement, figures
         self.unit = Rates(figures.macs_per_second, figures.bandwidth_bytes_per_second, unit)
         self.host = Rates(figures.host_macs_per_second, figures.host_bandwidth_bytes_per_second, host)
-        self.missing: list[str] = []
+        self.missing = missing
 
     def estimate(self) -> Estimate:
         by_operator = tuple(self._placed(one) for one in self.placement.placed)
