@@ -83,13 +83,17 @@ def _takes(figures: Figures, unit: str, verb: str) -> str:
         return f"The {unit} {verb} none of {plural(figures.operators, 'operator')}"
     whole = figures.accelerated == figures.operators
     amount = f"all {figures.operators}" if whole else f"{figures.accelerated:,} of {figures.operators:,}"
-    macs = "" if whole or not figures.macs else f", {_least(figures)}{share(figures.mac_share)} of the MACs"
+    macs = (
+        ""
+        if whole or not figures.macs
+        else f", {_least(figures.mac_share, figures)}{share(figures.mac_share)} of the MACs"
+    )
     return f"The {unit} {verb} {amount} operators{macs}, in {plural(figures.regions, 'region')}"
 
 
-def _least(figures: Figures) -> str:
+def _least(value: float | None, found: Figures) -> str:
     """Operators that nothing is known of may be taken too."""
-    return "at least " if figures.unknown and figures.mac_share is not None else ""
+    return "at least " if found.unknown and value is not None and value < 1 else ""
 
 
 def _types(placement: Placement, fate: str) -> str:
@@ -131,13 +135,19 @@ def figures(one: TargetAnalysis) -> list[tuple[str, str]]:
     """The figures that stand side by side, as label and text."""
     assert one.placement is not None
     found, capability = one.placement.figures, one.target.capability
-    macs = f"{_least(found)}{share(found.mac_share)}" if found.macs else "no MACs" if found.macs == 0 else "unknown"
+    macs = (
+        f"{_least(found.mac_share, found)}{share(found.mac_share)}"
+        if found.macs
+        else "no MACs"
+        if found.macs == 0
+        else "unknown"
+    )
     rows = [
         (f"regions on the {capability.unit.upper()}", f"{found.regions:,}"),
         (f"operators on the {capability.host.upper()}", f"{found.host_operators:,}"),
         ("refused", f"{found.refused:,}"),
         ("unknown", f"{found.unknown:,}"),
-        ("share of operators", f"{_least(found)}{share(found.operator_share)}"),
+        ("share of operators", f"{_least(found.operator_share, found)}{share(found.operator_share)}"),
         ("share of MACs", macs),
         ("boundary", _bytes(found.boundary_bytes)),
         ("inputs and outputs", _bytes(found.io_bytes)),
@@ -264,7 +274,8 @@ def matrix_cell(one: TargetAnalysis) -> str:
     if found.refused:
         return f"stops at {found.refused}"
     unknown = f", {found.unknown} ?" if found.unknown else ""
-    taken = f"{'>= ' if found.unknown else ''}{share(found.mac_share if found.macs else found.operator_share)}"
+    part = found.mac_share if found.macs else found.operator_share
+    taken = f"{'>= ' if _least(part, found) else ''}{share(part)}"
     return f"{taken}, {found.regions} in, {found.host_operators} out{unknown}"
 
 
