@@ -56,4 +56,6 @@ def samples(model: Any) -> str:
 
 
 if __name__ == "__main__":
+    beside = Path(__file__).resolve().parent  # holds our own rknn.py
+    sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != beside]
     main(*sys.argv[1:])

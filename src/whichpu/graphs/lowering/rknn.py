@@ -64,7 +64,8 @@ def _one(kind: str, group: list[Operator]) -> Operator:
     inputs: list[Tensor | None] = list({id(tensor): tensor for tensor in taken}.values())
     last = ordered[-1]
     origins = tuple(sorted({origin for member in ordered for origin in member.origins}))
-    return Operator(last.index, last.name, kind, inputs, last.outputs, _axes(ordered), last.domain, last.within, origins)
+    axes = _axes(ordered)
+    return Operator(last.index, last.name, kind, inputs, last.outputs, axes, last.domain, last.within, origins)
 
 
 def _axes(group: list[Operator]) -> dict[str, tuple[int, ...]]:
