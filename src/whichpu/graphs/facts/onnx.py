@@ -137,6 +137,21 @@ def _bound(name: str, position: int) -> Callable[[Facts], float | None]:
     return fact
 
 
+def _gelu_form(facts: Facts) -> bool:
+    """Whether an Erf stands in x * 0.5 * (1 + erf(x / sqrt(2))), whatever the order of the products."""
+    before = facts.tensor(0).producer
+    after = list(facts.graph.children(facts.operator))
+    if before is None or before.type not in ("Div", "Mul") or [child.type for child in after] != ["Add"]:
+        return False
+    return [child.type for child in facts.graph.children(after[0])] == ["Mul"]
+
+
+def _terms(facts: Facts) -> tuple[str, ...]:
+    """The terms of an Einsum's equation, the result last: ``("bij", "bjk", "bik")``."""
+    given, _, result = str(facts.attribute("equation", "")).replace(" ", "").partition("->")
+    return (*given.split(","), result)
+
+
 ALPHAS = {"LeakyRelu": 0.01, "Elu": 1.0, "HardSigmoid": 0.2, "Selu": 1.67326, "ThresholdedRelu": 1.0, "Celu": 1.0}
 
 FACTS: Mapping[str, Callable[[Facts], Any]] = {
@@ -180,5 +195,7 @@ FACTS: Mapping[str, Callable[[Facts], Any]] = {
     "block": lambda f: f.attribute("blocksize"),
     "direction": lambda f: f.attribute("direction", "forward"),
     "to": lambda f: f.attribute("to"),
+    "terms": _terms,
+    "gelu_form": _gelu_form,
     "approximate": lambda f: f.attribute("approximate", "none"),
 }

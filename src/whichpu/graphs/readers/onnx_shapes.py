@@ -20,6 +20,7 @@ FEW = 64
 def sized(model: Any, name: str, shapes: Mapping[str | None, Sequence[int]], notes: list[str]) -> Any:
     """A light copy of the model with every input sized and shapes inferred. Raises :class:`UserError`."""
     light = _light(model)
+    _standard_conversions(light)
     _set_inputs(light, name, shapes, notes)
     return _inferred(light, name)
 
@@ -85,6 +86,13 @@ def _light(model: Any) -> Any:
         for tensor, raw in kept:
             tensor.raw_data = raw
     return light
+
+
+def _standard_conversions(model: Any) -> None:
+    """Q and DQ of com.microsoft (16 and 4 bits before opset 21) as the standard's, so that shapes pass through them."""
+    for node in model.graph.node:
+        if node.op_type in ("QuantizeLinear", "DequantizeLinear") and node.domain == "com.microsoft":
+            node.domain = ""
 
 
 def _set_inputs(model: Any, name: str, shapes: Mapping[str | None, Sequence[int]], notes: list[str]) -> None:
