@@ -23,15 +23,17 @@ LIMIT_S = 150
 GOAL = 3
 
 CHILD = """
-import json, resource, sys, time
+import json, sys, time
 from pathlib import Path
 path = Path(sys.argv[1])
+def mib(name):
+    return int(Path("/proc/self/status").read_text().split(name + ":")[1].split()[0]) / 1024
 {imports}
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = mib("VmRSS")
 began = time.process_time()
 {work}
 taken = time.process_time() - began
-print(json.dumps([taken, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, before / 1024]))
+print(json.dumps([taken, mib("VmHWM"), before]))
 """
 ANALYSE = "found = analyse(path, targets({names}), ask=False); assert found.graph is not None"
 ANALYSE_IMPORTS = """
