@@ -92,6 +92,35 @@ def told(capsys: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
     return run
 
 
+class Inside:
+    """The command line in this process and a folder of its own: for what needs no process of its own."""
+
+    def __init__(self, folder: Path, told: Callable[..., Ran]) -> None:
+        self.folder = folder
+        self.told = told
+
+    def __call__(self, *arguments: object) -> Ran:
+        ran = self.told(*arguments)
+        assert "Traceback" not in ran.err
+        return ran
+
+
+@pytest.fixture
+def inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: Callable[..., Ran]) -> Inside:
+    monkeypatch.chdir(tmp_path)
+    return Inside(tmp_path, told)
+
+
+@pytest.fixture(scope="session")
+def shared_npu() -> Path:
+    """Facts and compiled models: WHICHPU_TEST_NPU, else ``shared/npu`` beside the repository; skips without them."""
+    beside = Path(__file__).resolve().parents[2] / "shared" / "npu"
+    folder = Path(os.environ.get("WHICHPU_TEST_NPU", beside))
+    if not folder.is_dir():
+        pytest.skip("needs the NPU sample data (WHICHPU_TEST_NPU)")
+    return folder
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The sample data and models: WHICHPU_TEST_DATA, else ``shared/data`` beside the repository; skips without them."""

@@ -265,15 +265,25 @@ def test_slow_models_are_asked_for_fewer_and_large_ones_not_loaded_again(latency
     assert asking.ask(Noting(), Path("in.npz"), 1 << 40, latency_ns, 1.0).inferences == 1
 
 
-def test_parts_and_the_applications_step_are_in_file_and_reports(cli):
-    run = ["run", EXAMPLE / "gru.onnx", "--data", EXAMPLE / "task.toml", "--budget", "5s", "--rounds", "2"]
-    ran = cli(*run, "--on", "onnxruntime", "--on", "moved=null,h2d=120us,delay=20us,d2h=60us", "-o", "x.json")
+def test_parts_and_the_applications_step_are_in_file_and_reports(inside):
+    run = [
+        "run",
+        EXAMPLE / "gru.onnx",
+        "--no-siblings",
+        "--data",
+        EXAMPLE / "task.toml",
+        "--budget",
+        "2s",
+        "--rounds",
+        "2",
+    ]
+    ran = inside(*run, "--on", "onnxruntime", "--on", "moved=null,h2d=120us,delay=20us,d2h=60us", "-o", "x.json")
     assert ran.status == 0, ran.err
     assert "Where its time goes (onnxruntime:cpu): computing" in ran.out
     assert "One step of the application (onnxruntime:cpu): prepare" in ran.out
     assert "moved: moving data" not in ran.out  # yardsticks' doubts are not shown
     assert "Not given for onnxruntime:cpu: nothing is moved" not in ran.out
-    campaign = store.load(cli.folder / "x.json")
+    campaign = store.load(inside.folder / "x.json")
     assert campaign.application.samples == 200
     rows = {row.name: row for row in summarize(campaign)}
     moved, ort = rows["moved"], rows["onnxruntime:cpu"]
@@ -284,16 +294,16 @@ def test_parts_and_the_applications_step_are_in_file_and_reports(cli):
     assert ort.missing["h2d"] == told.IN_PLACE
     only_first = [reading.parts is not None for result in campaign.results for reading in result.readings]
     assert only_first == [True, False, True, False]
-    assert cli("report", "x.json", "-o", "x.html").status == 0
-    page = (cli.folder / "x.html").read_text()
+    assert inside("report", "x.json", "-o", "x.html").status == 0
+    page = (inside.folder / "x.html").read_text()
     assert "Where the time goes" in page
     assert "One step of the application" in page
-    before = (cli.folder / "x.json").read_text()
-    assert cli(*run[:-1], "3", "--on", "onnxruntime", "--resume", "-o", "y.json").status == 1  # not there
-    (cli.folder / "y.json").write_text(before)
+    before = (inside.folder / "x.json").read_text()
+    assert inside(*run[:-1], "3", "--on", "onnxruntime", "--resume", "-o", "y.json").status == 1  # not there
+    (inside.folder / "y.json").write_text(before)
     again = ["--on", "onnxruntime", "--on", "moved=null,h2d=120us,delay=20us,d2h=60us", "--resume", "-o", "y.json"]
-    assert cli(*run[:-1], "3", *again).status == 0
-    assert json.loads((cli.folder / "y.json").read_text())["application"] == json.loads(before)["application"]
+    assert inside(*run[:-1], "3", *again).status == 0
+    assert json.loads((inside.folder / "y.json").read_text())["application"] == json.loads(before)["application"]
 
 
 def test_a_file_from_before_says_that_nobody_asked():

@@ -33,7 +33,7 @@ from whichpu.stats.days import across_days
 from whichpu.stats.intervals import CONFIDENCE
 
 if TYPE_CHECKING:
-    from conftest import Cli, Ran
+    from conftest import Inside, Ran
 
 GOLDEN = Path(__file__).parent / "golden" / "campaign-1.json"
 STEADY = (1.0, 1.001, 0.999, 1.0005, 0.9995)
@@ -491,24 +491,24 @@ def test_two_models_in_one_campaign(models: SimpleNamespace) -> None:
     assert max(positions["ort (baseline)"]) > min(positions["ort"])
 
 
-def test_the_same_model_beside_itself_passes(cli: Cli, models: SimpleNamespace) -> None:
+def test_the_same_model_beside_itself_passes(inside: Inside, models: SimpleNamespace) -> None:
     """Of a busy wait, so that it holds on any machine; the harness's own backend counts where nothing else does."""
     arguments = (models.mlp, "--against", models.mlp, "--on", "m=null:cpu,delay=2ms", "--budget", "1s", "--rounds", 4)
-    (cli.folder / "whichpu.toml").write_text('[check]\nlatency_median = "20%"\n')
-    ran = cli("check", *arguments, "-o", "both.json", "--json")
+    (inside.folder / "whichpu.toml").write_text('[check]\nlatency_median = "20%"\n')
+    ran = inside("check", *arguments, "-o", "both.json", "--json")
     body = ran.body()
     assert ran.status == 0 and body["passed"], body
     verdict = body["verdicts"][0]
     assert verdict["contender"] == "m" and verdict["side_by_side"] and verdict["changed"] == []
-    again = cli("check", "both.json", "--json")  # the file holds both: it can be judged again
+    again = inside("check", "both.json", "--json")  # the file holds both: it can be judged again
     assert again.status == 0 and again.body()["verdicts"][0]["ratio"] == verdict["ratio"]
-    stored = cli("check", "both.json", "--baseline", "both.json")
+    stored = inside("check", "both.json", "--baseline", "both.json")
     assert stored.status == 0 and "m (baseline)" not in stored.out
 
 
-def test_an_operator_that_is_gone_is_worse(cli: Cli, models: SimpleNamespace) -> None:
+def test_an_operator_that_is_gone_is_worse(inside: Inside, models: SimpleNamespace) -> None:
     options = ("--on", "onnxruntime:cpu", "--budget", "1s", "--rounds", 2)
-    ran = cli("check", models.unknown, "--against", models.mlp, *options, "--json")
+    ran = inside("check", models.unknown, "--against", models.mlp, *options, "--json")
     assert ran.status == 2
     verdict = ran.body()["verdicts"][0]
     assert verdict["verdict"] == "worse" and "it ran before; now: refused" in verdict["reason"]
@@ -523,9 +523,9 @@ def test_an_old_interpreter_is_measured_beside_the_new(models: SimpleNamespace) 
     assert checked.verdicts[0].ratio is not None and len(checked.sentences) == 1
 
 
-def test_the_targets_of_a_file_are_measured_again(cli: Cli, models: SimpleNamespace) -> None:
-    cli("run", models.mlp, "--on", "m=null:cpu,delay=1ms", "--rounds", 1, "-o", "old.json")
-    ran = cli("check", models.mlp, "--against", models.other, "--baseline", "old.json", "--rounds", 1, "--json")
+def test_the_targets_of_a_file_are_measured_again(inside: Inside, models: SimpleNamespace) -> None:
+    inside("run", models.mlp, "--on", "m=null:cpu,delay=1ms", "--rounds", 1, "-o", "old.json")
+    ran = inside("check", models.mlp, "--against", models.other, "--baseline", "old.json", "--rounds", 1, "--json")
     assert [verdict["contender"] for verdict in ran.body()["verdicts"]] == ["m"]
 
 

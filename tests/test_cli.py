@@ -22,7 +22,7 @@ from whichpu.errors import UserError
 from whichpu.results import store
 
 if TYPE_CHECKING:
-    from conftest import Cli, Ran
+    from conftest import Cli, Inside, Ran
 
 HEAVY = ("altair", "cv2", "msgspec", "numpy", "onnx", "onnxruntime", "openvino", "psutil", "scipy", "torch")
 VERDICTS = {"faster", "slower", "no-difference", "too-small-to-matter", "better", "worse", "not-comparable"}
@@ -68,8 +68,8 @@ def test_typing_errors_are_sentences(told: Told) -> None:
         assert ran.status == 1 and words in ran.err and "--help" in ran.err and "Traceback" not in ran.err
 
 
-def test_devices_json(cli: Cli) -> None:
-    targets = cli("devices", "--json").body()["targets"]
+def test_devices_json(inside: Inside) -> None:
+    targets = inside("devices", "--json").body()["targets"]
     by_name = {entry["target"]: entry for entry in targets}
     for entry in targets:
         assert set(entry) >= {"target", "usable", "why_not", "remedy", "versions", "precisions", "meters"}
@@ -103,8 +103,8 @@ def test_run_json_and_names(cli: Cli, models: SimpleNamespace) -> None:
     assert not list(cli.temporary.iterdir())
 
 
-def test_run_in_words(cli: Cli, models: SimpleNamespace) -> None:
-    ran = cli("run", models.mlp, "--on", "onnxruntime:cpu", "--budget", "1s", "--rounds", 1, "-o", "x.json")
+def test_run_in_words(inside: Inside, models: SimpleNamespace) -> None:
+    ran = inside("run", models.mlp, "--on", "onnxruntime:cpu", "--budget", "1s", "--rounds", 1, "-o", "x.json")
     assert ran.status == 0 and "onnxruntime:cpu" in ran.out and "whichpu report x.json" in ran.out
     assert not ran.err  # no progress bar where nobody looks
 
@@ -201,13 +201,13 @@ def test_campaigns_that_start_together_get_files_of_their_own(cli: Cli, models: 
     assert all(store.load(cli.folder / one.body()["path"]).finished for one in ran)
 
 
-def test_a_run_that_fails_leaves_no_empty_file(cli: Cli, models: SimpleNamespace) -> None:
-    (cli.folder / "mlp.whichpu.json").write_text("mine")
+def test_a_run_that_fails_leaves_no_empty_file(inside: Inside, models: SimpleNamespace) -> None:
+    (inside.folder / "mlp.whichpu.json").write_text("mine")
     for wishes in (("--budget", "banana"), ("--on", "nothing"), ("--data", "absent.npz")):
-        assert cli("run", models.mlp, *wishes).status == 1
-    assert cli("run", "absent.onnx").status == 1
-    assert [path.name for path in cli.folder.glob("*.json")] == ["mlp.whichpu.json"]
-    assert (cli.folder / "mlp.whichpu.json").read_text() == "mine"
+        assert inside("run", models.mlp, *wishes).status == 1
+    assert inside("run", "absent.onnx").status == 1
+    assert [path.name for path in inside.folder.glob("*.json")] == ["mlp.whichpu.json"]
+    assert (inside.folder / "mlp.whichpu.json").read_text() == "mine"
 
 
 def test_ctrl_c_before_the_first_save_leaves_no_empty_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

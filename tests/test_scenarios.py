@@ -64,11 +64,11 @@ def test_a_scenario_gives_loadgens_figures_and_keeps_its_logs(name, more, least,
 
 def test_server_gives_a_rate_that_loadgen_itself_calls_valid(models, tmp_path):
     path = tmp_path / "server.json"
-    done = whichpu.scenario("Server", models.mlp, NULL, bound_s=0.05, duration_s=0.3, output=path, budget_s=30)
+    done = whichpu.scenario("Server", models.mlp, NULL, bound_s=0.05, duration_s=0.2, output=path, budget_s=30)
     (row,) = done.rows
     assert row.found is not None, row.why
     assert row.found.purpose == "confirm"
-    assert row.found.duration_s == 0.6  # longer than those of the search
+    assert row.found.duration_s == 0.4  # longer than those of the search
     assert verdict_in(tmp_path / row.found.logs) is True
     assert row.found.latency_ns["p99"] <= 50e6
     assert [verdict_in(tmp_path / probe.logs) for probe in row.probes] == [probe.valid for probe in row.probes]

@@ -288,9 +288,9 @@ def test_a_variant_that_can_not_be_made_is_a_row_on_each_runtime(
 # ---------------------------------------------------------------- the whole road
 
 
-def test_one_command_gives_the_table_of_precisions(cli: Any, tmp_path: Path) -> None:
+def test_one_command_gives_the_table_of_precisions(inside: Any, tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")
-    ran = cli(
+    ran = inside(
         "run", APPLE / "gru.onnx", "--no-siblings", "--data", APPLE / "task.toml", "--variants", "fp32,fp16,int8",
         "--on", "onnxruntime", "--rounds", 1, "--budget", "1s", "-o", "r.json",
     )  # fmt: skip
@@ -305,7 +305,7 @@ def test_one_command_gives_the_table_of_precisions(cli: Any, tmp_path: Path) -> 
     assert campaign.reference is not None and "[" not in campaign.reference.by, "no variant is the reference"
     assert "onnxruntime:cpu [int8]" in ran.out and "GRU (2) stays fp32" in ran.out
     assert "fp16 is not what ran on onnxruntime:cpu" in ran.out
-    resumed = cli(
+    resumed = inside(
         "run", APPLE / "gru.onnx", "--no-siblings", "--data", APPLE / "task.toml", "--variants", "fp32,fp16,int8",
         "--on", "onnxruntime", "--rounds", 2, "--budget", "2s", "-o", "r.json", "--resume",
     )  # fmt: skip

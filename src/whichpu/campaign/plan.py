@@ -226,13 +226,13 @@ def describe(wishes: Wishes) -> tuple[wire.Hello, list[Found]]:
     parsed = [(None, None) if text.strip() == ALL else parse(text) for text in wishes.on]
     with _started(None, wishes.timeout_s) as link:
         hello = link.hello
-    pairs = {(target.backend, target.python): None for _, target in parsed if target is not None}
-    if any(target is None for _, target in parsed):
-        pairs |= {(backend, None): None for backend in hello.backends}
-    for backend, _ in pairs:
-        if backend not in hello.backends:
-            raise UserError(f"no backend is called {backend!r}", f"there are: {', '.join(sorted(hello.backends))}")
-    descriptions = describe_all(list(pairs), wishes.timeout_s)
+        pairs = {(target.backend, target.python): None for _, target in parsed if target is not None}
+        if any(target is None for _, target in parsed):
+            pairs |= {(backend, None): None for backend in hello.backends}
+        for backend, _ in pairs:
+            if backend not in hello.backends:
+                raise UserError(f"no backend is called {backend!r}", f"there are: {', '.join(sorted(hello.backends))}")
+        descriptions = describe_all(list(pairs), wishes.timeout_s, link)
     found: list[Found] = []
     for name, target in parsed:
         if target is not None:
@@ -296,18 +296,28 @@ def _row(target: Target, description: wire.Description) -> dict[str, object]:
 
 
 def describe_all(
-    pairs: Sequence[tuple[str, str | None]], timeout_s: float
+    pairs: Sequence[tuple[str, str | None]], timeout_s: float, spare: Link | None = None
 ) -> dict[tuple[str, str | None], wire.Description]:
-    """Ask each backend (in its interpreter) what it can do, each in a process of its own: one may crash."""
+    """Ask each backend (in its interpreter) what it can do, each in a process of its own: one may crash.
+
+    ``spare`` is a worker of this interpreter that has been asked nothing yet, and is one of them.
+    """
     with ExitStack() as workers:
-        begun = {pair: _begin(workers, *pair, timeout_s) for pair in pairs}  # they import their runtimes side by side
+        begun: dict[tuple[str, str | None], Link | WorkerTrouble] = {}
+        for pair in pairs:  # they import their runtimes side by side
+            given, spare = (spare, None) if pair[1] is None else (None, spare)
+            begun[pair] = _begin(workers, *pair, timeout_s, given)
         return {pair: _description(*pair, worker) for pair, worker in begun.items()}
 
 
-def _begin(workers: ExitStack, backend: str, python: str | None, timeout_s: float) -> Link | WorkerTrouble:
+def _begin(
+    workers: ExitStack, backend: str, python: str | None, timeout_s: float, link: Link | None
+) -> Link | WorkerTrouble:
     where = f"the worker that looks at {backend}"
     try:
-        link = workers.enter_context(local.start(python, timeout_s=timeout_s, where=where))
+        if link is None:
+            link = workers.enter_context(local.start(python, timeout_s=timeout_s, where=where))
+        link.where = where
         link.send(wire.Describe(backend))
         return link
     except WorkerTrouble as trouble:
