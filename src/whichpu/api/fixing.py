@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from whichpu.campaign.proof import Bench, Delta, Proof
     from whichpu.graphs.placement import Figures, Placement
     from whichpu.graphs.remedies import Proposal, Remedy, Site
-    from whichpu.worker.wire import TensorSpec
 
 ALL_OPERATORS = 10**9
 """`whichpu fix` is the asking: graphs of any size are rewritten and analysed again."""
@@ -159,12 +158,13 @@ def _fixed(
     timeout_s: float,
 ) -> Fixed:
     """Apply, prove, write."""
-    from whichpu.campaign.proof import Bench, data_of
+    from whichpu.campaign import proof
 
-    given, specs = _loaded(path), _specs(placement)
+    given = _loaded(path)
+    specs = proof.specs((one.name, one.dtype, one.shape) for one in placement.graph.inputs)
     found = Fixed(path, placement.target.text, placement.figures)
-    real = data_of(data, specs, path.stem) if data is not None else None
-    with Bench(specs, seed, timeout_s, real) as bench:
+    real = proof.data_of(data, specs, path.stem) if data is not None else None
+    with proof.Bench(specs, seed, timeout_s, real) as bench:
         result = _apply_all(found, given, placement, wanted, path, bench)
         if found.refused:
             return found
@@ -230,15 +230,6 @@ def _is_external(path: Path) -> bool:
     from whichpu.models import onnx_file
 
     return bool(onnx_file.external_files(onnx_file.read(path)))
-
-
-def _specs(placement: Placement) -> list[TensorSpec]:
-    from whichpu.worker.wire import TensorSpec
-
-    return [
-        TensorSpec(tensor.name, tensor.dtype or "float32", [size or 1 for size in tensor.shape or ()])
-        for tensor in placement.graph.inputs
-    ]
 
 
 def _pinned(model: Any, placement: Placement) -> list[str]:

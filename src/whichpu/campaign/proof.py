@@ -7,7 +7,7 @@ thousands is held to as many digits as one of ones. Half precision is held to fo
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,19 +40,19 @@ REAL_SAMPLES = 32
 
 
 class Gap(msgspec.Struct, frozen=True):
-    """How far apart two models are in one output, on the sample that comes nearest to its bound or farthest beyond."""
+    """How far apart two models are in one output, over all samples."""
 
     output: str
     largest: float
     """Largest absolute difference; infinite where one gives a number and the other none."""
     scale: float
-    """Largest absolute value of this sample's output, of the model that was given."""
-    bound: float
-    """What ``largest`` may be there."""
+    """Largest absolute value of the model that was given."""
+    of_bound: float
+    """Largest share of what a sample's output may differ by; more than 1 is beyond the bound."""
 
     @property
     def holds(self) -> bool:
-        return self.largest <= self.bound
+        return self.of_bound <= 1
 
 
 class Proof(msgspec.Struct, frozen=True):
@@ -70,7 +70,7 @@ class Proof(msgspec.Struct, frozen=True):
     @property
     def worst(self) -> Gap:
         """The output that comes nearest to its bound, or goes farthest beyond."""
-        return max(self.gaps, key=lambda gap: gap.largest / gap.bound)
+        return max(self.gaps, key=lambda gap: gap.of_bound)
 
 
 class Delta(msgspec.Struct, frozen=True):
@@ -91,6 +91,13 @@ class Data:
 
     samples: Samples
     task: Task | None = None
+
+
+def specs(tensors: Iterable[tuple[str, str | None, Sequence[int | None] | None]]) -> list[wire.TensorSpec]:
+    """Inputs by name, type and sizes, as workers take them."""
+    return [
+        wire.TensorSpec(name, dtype or "float32", [size or 1 for size in shape or ()]) for name, dtype, shape in tensors
+    ]
 
 
 def data_of(path: Path, specs: Sequence[wire.TensorSpec], model: str) -> Data:
@@ -235,15 +242,15 @@ def _random(specs: Sequence[wire.TensorSpec], seed: int) -> Samples:
 
 
 def _gap(name: str, pairs: Sequence[tuple[Any, Any]]) -> Gap:
-    samples = (pair for ours, theirs in pairs for pair in zip(ours, theirs, strict=True))
-    gaps = [_sample(name, np.asarray(a), np.asarray(b)) for a, b in samples]
-    return max(gaps, key=lambda gap: gap.largest / gap.bound)
-
-
-def _sample(name: str, ours: Any, theirs: Any) -> Gap:
-    scale = _largest(theirs)
-    step = HALF_STEPS * float(np.finfo(np.float16).eps) if theirs.dtype == np.float16 else BOUND
-    return Gap(name, _difference(ours, theirs), scale, step * max(1.0, scale))
+    gap = Gap(name, 0.0, 0.0, 0.0)
+    for ours, theirs in pairs:
+        for one, other in zip(ours, theirs, strict=True):
+            a, b = np.asarray(one), np.asarray(other)
+            apart, scale = _difference(a, b), _largest(b)
+            step = HALF_STEPS * float(np.finfo(np.float16).eps) if b.dtype == np.float16 else BOUND
+            share = apart / (step * max(1.0, scale))
+            gap = Gap(name, max(gap.largest, apart), max(gap.scale, scale), max(gap.of_bound, share))
+    return gap
 
 
 def _difference(ours: Any, theirs: Any) -> float:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from whichpu.graphs.remedies import Proposal
-from whichpu.reports.analysis import EFFECTS, remedy
+from whichpu.graphs.findings.words import plural
+from whichpu.graphs.remedies import Proposal, Site
+from whichpu.reports.analysis import remedy
 from whichpu.reports.tables import print_item
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-SITES_SHOWN = 5
+NAMES_SHOWN = 3
 
 
 def show(found: Any, screen: Console) -> None:
@@ -34,7 +37,7 @@ def lines(found: Any) -> list[str]:
         return [_proposal(one) for one in found.proposals] or ["No remedy is known to gain anything here."]
     told = []
     for one in found.applied:
-        told.append(f"{one.name}: {_places(one.sites)}. {EFFECTS[one.effect].capitalize()}: {one.answer}")
+        told.append(f"{one.name}: {_places(one.sites)}. {one.answer}")
         told += [f"{one.name}: {note}." for note in one.notes]
         told.append(f"{one.name}: {proof(one.proof, one.effect)}")
     if found.proof is not None and len(found.applied) > 1:
@@ -50,7 +53,8 @@ def figures(of: Any) -> str:
     share = "an unknown share" if of.mac_share is None else f"{100 * of.mac_share:.3g} %"
     more = [f"{count} {word}" for count, word in ((of.refused, "refused"), (of.unknown, "unknown")) if count]
     rest = f", {', '.join(more)}" if more else ""
-    return f"{share} of the MACs in {of.regions} regions, {of.host_operators} of {of.operators} operators left{rest}"
+    where = plural(of.regions, "region")
+    return f"{share} of the MACs in {where}, {of.host_operators} of {of.operators} operators left{rest}"
 
 
 def proof(of: Any, effect: str) -> str:
@@ -58,8 +62,8 @@ def proof(of: Any, effect: str) -> str:
     worst, count = of.worst, of.random_samples + of.real_samples
     real = f", {of.real_samples} of them real" if of.real_samples else ""
     measured = f"largest difference {worst.largest:.3g} in {worst.output} (values up to {worst.scale:.3g})"
-    bound = f"; allowed {worst.bound:.3g}" if effect == "exact" else ""
-    return f"{measured}{bound}, on {count} samples{real}."
+    bound = f", {100 * worst.of_bound:.2g} % of what is allowed" if effect == "exact" else ""
+    return f"{measured}{bound}; {count} samples{real}."
 
 
 def metric(delta: Any) -> str:
@@ -73,7 +77,15 @@ def _proposal(one: Proposal) -> str:
     return f"{remedy(one)} Where: {_places(one.sites)}."
 
 
-def _places(sites: Any) -> str:
-    shown = [f"{site.says} ({', '.join(site.operators[:SITES_SHOWN])})" for site in sites[:SITES_SHOWN]]
-    more = len(sites) - SITES_SHOWN
-    return "; ".join(shown) + (f"; and {more} more" if more > 0 else "")
+def _places(sites: Sequence[Site]) -> str:
+    """What happens, and the last operator of each place where it does."""
+    ends: dict[str, list[str]] = defaultdict(list)
+    for site in sites:
+        ends[site.says].append(site.operators[-1] if site.operators else "")
+    return "; ".join(f"{says}{_named(names)}" for says, names in ends.items())
+
+
+def _named(names: Sequence[str]) -> str:
+    shown = ", ".join(filter(None, names[:NAMES_SHOWN]))
+    more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
+    return f" ({shown}{more})" if shown else ""

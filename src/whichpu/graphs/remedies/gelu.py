@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-
 from typing import NamedTuple
 
 from whichpu.graphs.graph import Operator, Tensor
