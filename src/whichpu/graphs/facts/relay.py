@@ -126,7 +126,7 @@ def overall(least: bool) -> Callable[[Facts], float | None]:
             return None
         inputs, kernels, output = (value if isinstance(value, tuple) else (value,) for value in given)
         values = [left * right / output[0] for left in inputs for right in kernels]
-        return min(values) if least else max(values)
+        return float(min(values) if least else max(values))
 
     return fact
 

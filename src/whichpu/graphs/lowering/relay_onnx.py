@@ -2,7 +2,7 @@
 
 Source: apache/tvm v0.18.0, python/tvm/relay/frontend/onnx.py. Layout is NCHW, kernels OIHW. Operators that TVM writes
 as several calls are written so where a pattern could meet them; others stand as calls of the host's, which is where
-they stay. ``If``, ``Loop`` and ``Scan`` become control flow of TVM's, which is not partitioned: their bodies stay outside.
+they stay. ``If``, ``Loop`` and ``Scan`` become control flow, which TVM does not partition: their bodies stay outside.
 """
 
 from __future__ import annotations
