@@ -118,3 +118,20 @@ def test_a_loadable_with_too_many_weights_runs_on_the_gpu():
 def test_names_of_other_tools_are_known():
     for name in ("tensorrt_dla_xavier", "Jetson-DLA-Orin", "tensorrt-dla-orin"):
         assert find(name).capability.unit == "dla"
+
+
+def test_a_classifier_is_cut_as_in_nvidias_build_log():
+    """ResNet-50 on AGX Orin, TensorRT 10.3: two loadables; the GPU runs GlobalAveragePool and Flatten."""
+    sizes = [(1, 16, 7, 7)] * 3 + [(1, 16, 1, 1), (1, 16), (1, 10)]
+    tensors = [Tensor(f"t{n}", "float32", shape) for n, shape in enumerate(sizes)]
+    more = {"Conv": [weights(16, 16, 3, 3)], "Gemm": [weights(16, 10), constant("b", np.zeros(10))]}
+    kinds = ["Conv", "Relu", "GlobalAveragePool", "Flatten", "Gemm"]
+    layers = [
+        Operator(n, kind, kind, [tensors[n], *more.get(kind, [])], [tensors[n + 1]], {"pads": [1] * 4})
+        for n, kind in enumerate(kinds)
+    ]
+    graph = Graph("net", "onnx", layers, tensors[:1], tensors[-1:], 17).connect()
+    found = place(graph, find("dla-orin:precision=int8"))
+    assert [one.where for one in found.placed] == ["dla", "dla", "gpu", "gpu", "dla"]
+    assert found.figures.regions == 2
+    assert "AVG Reduce" in found.placed[2].reason

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import math
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any
 
 
@@ -17,6 +18,7 @@ class UnknownFactError(LookupError):
     """A fact the condition needs is not known for this operator; the message names it."""
 
 
+@cache
 def version(text: str) -> tuple[int, ...]:
     """``10.7`` as (10, 7), so that versions compare as numbers."""
     return tuple(int(part) for part in text.split(".") if part.isdigit())

@@ -7,6 +7,7 @@ that can't be told raises :class:`~whichpu.graphs.conditions.UnknownFactError`: 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cache
 from importlib import import_module
 from typing import Any
 
@@ -79,6 +80,7 @@ class Facts:
         return self.operator.attributes.get(name, default)
 
 
+@cache
 def dialect(name: str) -> Mapping[str, Callable[[Facts], Any]]:
     """The facts that one dialect defines."""
     table: Mapping[str, Callable[[Facts], Any]] = import_module(DIALECTS[name], __name__).FACTS
