@@ -1,10 +1,13 @@
 """Pre-processing as data: each step by hand, and where a picture lies in the network's input."""
 
+from pathlib import Path
+
 import cv2
 import msgspec
 import numpy as np
 import pytest
 
+from whichpu.errors import UserError
 from whichpu.tasks import description, images
 from whichpu.tasks.preprocess import Geometry, Numbers, Preprocess, Quantise, Resize, resized
 from whichpu.tasks.task import BadSample
@@ -160,3 +163,15 @@ def test_a_protocol_is_told_field_by_field():
     assert "none" not in told
     assert description.sha256(told) == description.sha256(dict(reversed(told.items())))
     assert description.sha256(told) != description.sha256({**told, "limit": "6"})
+
+
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        ({"color": "bgr"}, r"\[preprocess\]: .*`color`$"),
+        ({"resize": {"width": 3}}, r"\[preprocess.resize\]: .*`width`$"),
+    ],
+)
+def test_a_field_that_there_is_not_is_told_with_its_table(table, words):
+    with pytest.raises(UserError, match=words):
+        description.convert(Path("task.toml"), {"preprocess": table}, dict[str, Preprocess])

@@ -27,7 +27,7 @@ from whichpu.results.summary import Figures, summarize
 from whichpu.worker.wire import Missing
 
 WATTS = re.compile(r"\b[nµm]?W\b|\b[nµm]?J\b|watt|joule", re.IGNORECASE)
-LINE = re.compile(r"Power and energy: not measured.*?`whichpu meters`\s+tells\s+more\.", re.DOTALL)
+LINE = re.compile(r"Power and energy: not measured.*?`?whichpu meters`?\s+tells\s+more\.", re.DOTALL)
 PRIMARY = "rapl:package-0"
 
 

@@ -713,13 +713,18 @@ def _spread_row(row: Figures, result: Result, unit: units.Unit, front: bool) -> 
 
 
 def soft(name: str) -> Markup:
-    """Words with contenders' names, escaped; a name may break after its own punctuation, a number may not. What stands
-    between backticks is to be typed."""
+    """Words with contenders' names, escaped; a name may break after its own punctuation, a number may not."""
     from markupsafe import Markup, escape
 
     pieces = re.split(r"(?<=[:,=@_./])(?=[^\W\d])", name)
-    escaped = Markup("<wbr>").join(escape(piece) for piece in pieces)
-    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escaped)))
+    return typed(Markup("<wbr>").join(escape(piece) for piece in pieces))
+
+
+def typed(words: str) -> Markup:
+    """Words, escaped unless they are; what stands between backticks is to be typed."""
+    from markupsafe import Markup, escape
+
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(words))))
 
 
 def times(ratio: float | None) -> str:
@@ -765,4 +770,5 @@ def templates() -> Environment:
         lstrip_blocks=True,
     )
     made.filters["soft"] = soft
+    made.filters["typed"] = typed
     return made

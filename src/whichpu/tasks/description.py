@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -31,7 +32,18 @@ def convert(path: Path, body: Mapping[str, Any], kind: type[Described]) -> Descr
     try:
         return msgspec.convert(body, kind, strict=False)
     except msgspec.ValidationError as problem:
-        raise UserError(f"{path}: {problem}", "docs/tasks-and-data.md lists the fields of each kind") from problem
+        raise UserError(
+            f"{path}: {_placed(problem, body)}", "docs/tasks-and-data.md lists the fields of each kind"
+        ) from problem
+
+
+def _placed(problem: msgspec.ValidationError, body: Mapping[str, Any]) -> str:
+    """``[preprocess.resize]: ...`` for ``... - at `$.preprocess.resize```, where the library names no keys of maps."""
+    says, _, place = str(problem).partition(" - at `")
+    names = [name for name in re.findall(r"[\w-]+", place) if not name.isdigit()]
+    if place.startswith("$[...]") and len(body) == 1:
+        names = [*body, *names]
+    return f"[{'.'.join(names)}]: {says}" if names else says
 
 
 def protocol(fields: Mapping[str, Any]) -> dict[str, str]:
