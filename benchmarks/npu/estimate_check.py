@@ -32,7 +32,7 @@ NETWORKS = {
     "densenet121": (2.834e9, 7.98e6),
     "efficientnet_b0": (0.386e9, 5.29e6),
     "googlenet": (1.498e9, 6.62e6),
-    "inception_v3": (5.713e9, 27.16e6),
+    "inception_v3": (5.713e9, 23.83e6),
     "mnasnet05": (0.104e9, 2.22e6),
     "resnet101": (7.801e9, 44.55e6),
     "wideresnet50": (11.398e9, 68.88e6),
