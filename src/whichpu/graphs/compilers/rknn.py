@@ -71,8 +71,10 @@ def ask(path: Path, graph: Graph, target: Target) -> Answer:
         child = Path(__file__).with_name("rknn_child.py")
         precision = target.options.get("precision", "w8a8")
         platform = target.capability.name
-        words = [target.python or sys.executable, str(child), "model.onnx", platform, precision, "nodes.json"]
-        ended = process.run(words, folder, TIMEOUT_S)
+        sizes = {tensor.name: tensor.shape for tensor in graph.inputs if tensor.elements is not None}
+        (folder / "sizes.json").write_text(json.dumps(sizes))
+        words = [target.python or sys.executable, str(child), "model.onnx", platform, precision]
+        ended = process.run([*words, "nodes.json", "sizes.json"], folder, TIMEOUT_S)
         nodes = folder / "nodes.json"
         names = json.loads(nodes.read_text()) if nodes.is_file() else {}
     return answer(ended, graph, names)

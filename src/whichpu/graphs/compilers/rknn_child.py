@@ -1,7 +1,8 @@
 """Compiles a model with RKNN-Toolkit2; started by ``compilers/rknn.py`` in the interpreter that holds the toolkit.
 
-``python rknn_child.py MODEL PLATFORM PRECISION NODES``: prints the toolkit's verbose log, and writes to NODES which
-node name stands for which output tensor. Standard library, numpy, onnx and the toolkit only.
+``python rknn_child.py MODEL PLATFORM PRECISION NODES [SIZES]``: prints the toolkit's verbose log, and writes to NODES
+which node name stands for which output tensor. SIZES is a JSON file with the sizes of inputs that leave some open.
+Standard library, numpy, onnx and the toolkit only.
 """
 
 import json
@@ -13,11 +14,13 @@ SAMPLES = 2
 """Samples to calibrate with: they set scales, never where an operator runs."""
 
 
-def main(model_file: str, platform: str, precision: str, nodes_file: str) -> None:
+def main(model_file: str, platform: str, precision: str, nodes_file: str, sizes_file: str = "") -> None:
     import onnx
     from rknn.api import RKNN
 
     model = onnx.load(model_file)
+    if sizes_file:
+        fix(model, json.loads(Path(sizes_file).read_text()))
     names = {}
     for index, node in enumerate(model.graph.node):
         node.name = f"{node.op_type}_{index}"
@@ -32,6 +35,14 @@ def main(model_file: str, platform: str, precision: str, nodes_file: str) -> Non
     quantise = precision == "w8a8" and not quantised
     dataset = samples(model) if quantise else None
     sys.exit(0 if tool.build(do_quantization=quantise, dataset=dataset) == 0 else 2)
+
+
+def fix(model: Any, sizes: "dict[str, list[int]]") -> None:
+    """Give inputs their sizes; what was inferred from open ones is dropped."""
+    for value in model.graph.input:
+        for axis, size in enumerate(sizes.get(value.name, ())):
+            value.type.tensor_type.shape.dim[axis].dim_value = size
+    del model.graph.value_info[:]
 
 
 def samples(model: Any) -> str:
