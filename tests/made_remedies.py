@@ -396,6 +396,32 @@ def quantised_leaky(seed: int) -> ModelProto:
     return b.model()
 
 
+def pad_pool(seed: int) -> ModelProto:
+    b, _ = image(seed)
+    t = b.op("Pad", "x", b.const([0, 0, 1, 1, 0, 0, 1, 0], np.int64))
+    b.op("AveragePool", t, to="y", kernel_shape=[3, 3], strides=pick(b, [1, 1], [2, 2]))
+    return b.model()
+
+
+def shuffle(seed: int) -> ModelProto:
+    """ShuffleNet's shuffle: whole, or split in two by Gather as PyTorch exports it."""
+    groups, each = 2 + seed % 2, 3 + seed % 4
+    b = Build([1, groups * each, 6, 5], seed=seed)
+    t = b.op("Relu", "x")
+    if seed % 3:
+        t = b.op("Reshape", t, b.const([1, groups, each, 6, 5], np.int64))
+        t = b.op("Transpose", t, perm=[0, 2, 1, 3, 4])
+        t = b.op("Reshape", t, b.const([1, groups * each, 6, 5], np.int64))
+        b.op("Relu", t, to="y")
+        return b.model()
+    t = b.op("Reshape", t, b.const([each, groups, 30], np.int64))
+    t = b.op("Transpose", t, perm=[1, 0, 2])
+    t = b.op("Reshape", t, b.const([groups, -1, each, 6, 5], np.int64))
+    first, second = (b.op("Gather", t, b.const(place, np.int64), axis=0) for place in (0, 1))
+    b.op("Sub", first, second, to="y")
+    return b.model()
+
+
 EXACT: dict[str, tuple[Callable[[int], ModelProto], ...]] = {
     "leaky-relu-to-max": (activation("LeakyRelu", alpha=slope), activation("LeakyRelu", 9)),
     "prelu-to-leaky-relu": (prelu(0, 0.5, one=True),),
@@ -419,6 +445,8 @@ EXACT: dict[str, tuple[Callable[[int], ModelProto], ...]] = {
     "conv-even-to-odd": (stem, quantised_stem),
     "conv-to-space-to-depth": (stem, strided, quantised_stem),
     "pad-into-conv": (pad_conv,),
+    "pad-into-pool": (pad_pool,),
+    "channel-shuffle-to-conv": (shuffle,),
     "grouped-conv-to-split": (grouped,),
     "resize-sizes-to-scales": (
         resize(scale=2, mode="linear", by_sizes=True),
@@ -463,6 +491,7 @@ INEXACT: dict[str, Callable[[int], ModelProto]] = {
     ),
     "resize-cubic-to-linear": resize(scale=2, mode="cubic"),
     "quantise-known-ranges": quantised_sigmoid,
+    "strip-qdq": quantised_stem,
     "per-tensor-weights": quantised_stem,
 }
 """A model with the pattern of each inexact remedy."""

@@ -30,6 +30,7 @@ FAMILIES = (
     ".resize",
     ".arithmetic",
     ".layout",
+    ".shuffle",
     ".channels",
     ".quantisation",
 )
@@ -78,7 +79,7 @@ def matches(graph: Graph, wanted: Sequence[Remedy]) -> dict[str, list[Match]]:
         root = f"{operator.domain}:{operator.type}" if operator.domain else operator.type
         for remedy in by_root.get(root, ()) if not operator.within else ():
             one = remedy.find(net, operator)
-            if one is not None and claimed[remedy.name].isdisjoint(one.indices):
+            if one is not None and (remedy.shares or claimed[remedy.name].isdisjoint(one.indices)):
                 claimed[remedy.name].update(one.indices)
                 found[remedy.name].append(one)
     return found

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from whichpu.graphs.graph import Operator, Tensor
 from whichpu.graphs.remedies.edit import Edit, set_attribute
 from whichpu.graphs.remedies.net import DEQUANTISES, Net, fed, floating, kind, made_by, out, sizes, values
-from whichpu.graphs.remedies.pooling import pads_of, requantised
+from whichpu.graphs.remedies.pooling import image_pads, pads_of, requantised
 from whichpu.graphs.remedies.remedy import Match, Remedy, match
 
 Array = NDArray[Any]
@@ -77,38 +77,17 @@ def strided_to_depth(net: Net, operator: Operator) -> Match | None:
 
 def pad_into_conv(net: Net, operator: Operator) -> Match | None:
     """Zeros put around an image by a Pad are the next convolution's own padding."""
-    conv = net.next(operator, "Conv")
-    pads = _pads_of_pad(operator)
-    if conv is None or pads is None or conv.attributes.get("auto_pad", "NOTSET") not in ("", "NOTSET"):
+    conv, given = net.next(operator, "Conv"), image_pads(operator)
+    if conv is None or given is None or conv.attributes.get("auto_pad", "NOTSET") not in ("", "NOTSET"):
         return None
-    rank = len(pads) // 2
-    spatial = [*pads[2:rank], *pads[rank + 2 :]]
-    if rank < 3 or conv.input(0) is not operator.outputs[0] or any(pads[:2]) or any(pads[rank : rank + 2]):
-        return None
-    own = tuple(conv.attributes.get("pads") or (0,) * len(spatial))
-    if min(spatial) < 0:
-        return None
+    own = tuple(conv.attributes.get("pads") or (0,) * len(given))
 
     def rewrite(edit: Edit) -> None:
         node = edit.node_of(conv)
         node.input[0] = fed(operator)
-        set_attribute(node, "pads", [a + b for a, b in zip(own, spatial, strict=True)])
+        set_attribute(node, "pads", [a + b for a, b in zip(own, given, strict=True)])
 
     return match("Pad becomes the padding of the convolution after it", rewrite, operator, conv)
-
-
-def _pads_of_pad(operator: Operator) -> list[int] | None:
-    """Pads of a Pad with zeros; None for other modes, or where they are computed."""
-    if operator.attributes.get("mode", "constant") != "constant" or operator.input(3) is not None:
-        return None
-    value = operator.input(2)
-    fill = values(value) if value is not None else np.array(operator.attributes.get("value", 0.0))
-    if fill is None or fill.size != 1 or float(fill.reshape(())) != 0:
-        return None
-    if operator.attributes.get("pads") is not None:
-        return list(operator.attributes["pads"])
-    given = operator.input(1)
-    return [int(pad) for pad in given.read()] if given is not None and given.read is not None else None
 
 
 def batch_norm_into_conv(net: Net, operator: Operator) -> Match | None:

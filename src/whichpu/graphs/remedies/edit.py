@@ -88,12 +88,18 @@ class Edit:
         for node in nodes:
             for position, name in enumerate(node.input):
                 if name in self._renamed:
-                    node.input[position] = self._renamed[name]
+                    node.input[position] = self._latest(name)
         kept = _live(nodes, {value.name for value in self.graph.output})
         del self.graph.node[:]
         self.graph.node.extend(kept)
         self._tidy()
         return self.model
+
+    def _latest(self, name: str) -> str:
+        """The name after all renames, also of what it was renamed to."""
+        while name in self._renamed:
+            name = self._renamed[name]
+        return name
 
     def _in_place_of(self, old: Any) -> Iterator[Any]:
         yield from self._before.get(id(old), ())

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from whichpu.graphs.graph import Operator
-from whichpu.graphs.remedies.edit import Edit, Place
-from whichpu.graphs.remedies.net import DEQUANTISES, Net, fed, made_by, out, sizes
+from whichpu.graphs.remedies.edit import Edit, Place, set_attribute
+from whichpu.graphs.remedies.net import DEQUANTISES, Net, fed, made_by, out, sizes, values
 from whichpu.graphs.remedies.remedy import Match, Remedy, match
 
 SMALL = 3
@@ -105,6 +107,53 @@ def _part(size: int, stride: int) -> int:
     return min(divisors, key=lambda part: abs(math.log(part / math.sqrt(size))))
 
 
+def pad_into_pool(net: Net, operator: Operator) -> Match | None:
+    """Zeros put around an image by a Pad are an average pooling's own padding, counted in its means."""
+    pool, given = net.next(operator, "AveragePool"), image_pads(operator)
+    if pool is None or given is None or pool.attributes.get("ceil_mode"):
+        return None
+    window = tuple(pool.attributes.get("kernel_shape") or ())
+    own = pads_of(pool, len(window), window)
+    if own is None or len(window) != 2 or (any(own) and not pool.attributes.get("count_include_pad")):
+        return None
+    pads = [a + b for a, b in zip(own, given, strict=True)]
+    if any(pad >= size for pad, size in zip(pads, window * 2, strict=True)):
+        return None
+
+    def rewrite(edit: Edit) -> None:
+        node = edit.node_of(pool)
+        node.input[0] = fed(operator)
+        set_attribute(node, "auto_pad", None)
+        set_attribute(node, "pads", pads)
+        set_attribute(node, "count_include_pad", 1)
+
+    return match("Pad becomes the padding of the average pooling after it", rewrite, operator, pool)
+
+
+def image_pads(operator: Operator) -> list[int] | None:
+    """What a Pad of zeros adds to height and width: begins, then ends; None for any other Pad."""
+    pads = _pads_of_pad(operator)
+    if pads is None or len(pads) < 6:
+        return None
+    rank = len(pads) // 2
+    spatial = [*pads[2:rank], *pads[rank + 2 :]]
+    others = [*pads[:2], *pads[rank : rank + 2]]
+    return None if any(others) or min(spatial) < 0 else spatial
+
+
+def _pads_of_pad(operator: Operator) -> list[int] | None:
+    if operator.attributes.get("mode", "constant") != "constant" or operator.input(3) is not None:
+        return None
+    value = operator.input(2)
+    fill = values(value) if value is not None else np.array(operator.attributes.get("value", 0.0))
+    if fill is None or fill.size != 1 or float(fill.reshape(())) != 0:
+        return None
+    if operator.attributes.get("pads") is not None:
+        return list(operator.attributes["pads"])
+    given = operator.input(1)
+    return [int(pad) for pad in given.read()] if given is not None and given.read is not None else None
+
+
 def reduce_mean_to_pool(net: Net, operator: Operator) -> Match | None:
     """ReduceMean over height and width as GlobalAveragePool."""
     shape = sizes(operator.input(0))
@@ -134,6 +183,8 @@ REMEDIES = (
            ("MaxPool",), max_pool_to_small),
     Remedy("average-pool-split", "A large average pooling in two stages", "exact",
            "The same mean, to rounding.", ("AveragePool", "GlobalAveragePool"), average_pool_split),
+    Remedy("pad-into-pool", "Pad as the average pooling's own padding", "exact", "The same function.", ("Pad",),
+           pad_into_pool),
     Remedy("reduce-mean-to-pool", "ReduceMean over height and width as GlobalAveragePool", "exact",
            "The same mean, to rounding.", ("ReduceMean",), reduce_mean_to_pool),
 )  # fmt: skip

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from whichpu.graphs.graph import Operator, Tensor
+from whichpu.graphs.placement import Placement
 from whichpu.graphs.remedies.edit import Edit, Place
 from whichpu.graphs.remedies.net import DEQUANTISES, QUANTISES, Net, made_by, out, values
 from whichpu.graphs.remedies.remedy import Match, Remedy, match
@@ -19,6 +20,9 @@ MOVES = (
 RANGES = {"Sigmoid": (0.0, 1.0), "Softmax": (0.0, 1.0), "HardSigmoid": (0.0, 1.0), "Tanh": (-1.0, 1.0)}
 """Operators whose outputs lie in a range that needs no calibration."""
 STEPS = 255
+SIXTH = 0.05
+"""A grid from 0 to about 6 is ReLU6's."""
+POSITIVE = ("Relu", "Clip", "Sigmoid", "Softmax", "HardSigmoid")
 BYTES = ("int8", "uint8")
 
 
@@ -118,6 +122,48 @@ def _set_type(values: Any, name: str, type: str) -> None:
             value.type.tensor_type.elem_type = element
 
 
+def to_floats(net: Net, operator: Operator) -> Match | None:
+    """A DequantizeLinear, and the Q before it, left out: the network in float again."""
+    stored = operator.inputs[0]
+    made = made_by(stored, QUANTISES)
+    source = made.inputs[0] if made is not None else None
+    fixed = stored is not None and stored.constant and all(t is None or t.constant for t in operator.inputs)
+    if (source is None and not fixed) or operator.attributes.get("block_size"):
+        return None
+
+    def rewrite(edit: Edit) -> None:
+        place = edit.at(operator)
+        if source is None:
+            name = edit.constant(_real(operator), operator.outputs[0].dtype or np.float32, f"{operator.name}/values")
+        else:
+            name = _rectified(place, operator, source)
+        if net.is_output(operator.outputs[0]):
+            edit.instead(operator).add("Identity", [name], out(operator))
+        else:
+            edit.rename(out(operator), name)
+
+    return match("Q and DQ are left out", rewrite, operator, *operator.outputs[0].consumers)
+
+
+def _rectified(place: Place, operator: Operator, source: Tensor) -> str:
+    """The tensor behind the ReLU or ReLU6 that quantisers leave out where the grid begins at zero."""
+    scale, codes = values(operator.input(1)), operator.inputs[0]
+    zero = values(operator.input(2)) if operator.input(2) is not None else np.zeros(1)
+    if scale is None or scale.size != 1 or zero is None or codes is None or codes.dtype not in BYTES:
+        return source.name
+    limits = np.iinfo(np.dtype(codes.dtype))
+    if int(zero.reshape(-1)[0]) != limits.min or made_by(source, *POSITIVE) is not None:
+        return source.name
+    if abs(STEPS * float(scale.reshape(-1)[0]) - 6) < SIXTH:
+        return place.clip(source.name, 0, 6, source.dtype or "float32")
+    return place.add("Relu", [source.name])
+
+
+def refused_quantised(placement: Placement, found: Match) -> bool:
+    """Does the accelerator take neither the DQ nor what reads it?"""
+    return all(placement.placed[index].fate not in ("accelerator", "folded") for index in found.indices)
+
+
 def to_one_scale(net: Net, operator: Operator) -> Match | None:
     """Weights of a convolution or a matrix product with one scale in place of one a channel."""
     stored = made_by(operator.input(1), DEQUANTISES)
@@ -140,15 +186,20 @@ def to_one_scale(net: Net, operator: Operator) -> Match | None:
     return match(f"{operator.type}'s weights get one scale instead of {stored.inputs[1].elements}", rewrite, operator)
 
 
-def _rescaled(stored: Operator) -> tuple[Any, float]:
-    """What a DequantizeLinear of a constant gives, and the one scale that holds all of it in 8 bits."""
+def _real(stored: Operator) -> Any:
+    """What a DequantizeLinear of a constant gives, in double precision."""
     codes, scales = (t.read() for t in stored.inputs[:2] if t is not None and t.read is not None)
     zero = stored.input(2)
     offset = zero.read().astype(np.float64) if zero is not None and zero.read is not None else np.zeros(1)
     axis = int(stored.attributes.get("axis", 1)) % max(codes.ndim, 1)
     shape = [-1 if place == axis else 1 for place in range(codes.ndim)] if scales.size > 1 else []
     spread = offset.reshape(shape) if offset.size > 1 else offset.reshape(())
-    real = (codes.astype(np.float64) - spread) * scales.astype(np.float64).reshape(shape)
+    return (codes.astype(np.float64) - spread) * scales.astype(np.float64).reshape(shape)
+
+
+def _rescaled(stored: Operator) -> tuple[Any, float]:
+    """What a DequantizeLinear of a constant gives, and the one scale that holds all of it in 8 bits."""
+    real = _real(stored)
     return real, float(np.abs(real).max()) / 127 or 1.0
 
 
@@ -166,6 +217,9 @@ REMEDIES = (
     Remedy("integer-io", "Integers in and out: Q and DQ at the edges are the application's", "exact",
            "The same numbers, but the interface changes: the application quantises and dequantises itself.",
            (QUANTISES, DEQUANTISES), integer_edges),
+    Remedy("strip-qdq", "Q and DQ left out, for compilers that want the float network and a calibration table",
+           "approximate", "Weights keep their rounded values, activations are no longer rounded: measure the accuracy.",
+           (DEQUANTISES,), to_floats, refused_quantised, shares=True),
     Remedy("per-tensor-weights", "One scale for a layer's weights instead of one a channel", "approximate",
            "Channels with small weights lose levels: measure the accuracy.",
            ("Conv", "ConvTranspose", "MatMul", "Gemm"), to_one_scale),

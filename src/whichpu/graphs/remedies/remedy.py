@@ -62,3 +62,5 @@ class Remedy:
     """The lowest opset of the rewritten model."""
     shows: bool = True
     """False where what is gained may not be among the placement's figures: a pass of the NPU."""
+    shares: bool = False
+    """True where sites may share operators that other sites still need."""
