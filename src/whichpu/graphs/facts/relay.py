@@ -40,19 +40,15 @@ def _pair(name: str, position: int) -> Callable[[Facts], Any]:
     return fact
 
 
+def data_sizes(facts: Facts) -> tuple[tuple[int, ...], ...]:
+    """Sizes of the inputs that hold activations, and of the outputs."""
+    inputs = [tensor for tensor in facts.operator.inputs if tensor is not None and not tensor.constant]
+    return tuple(known(tensor, facts.operator) for tensor in (*inputs, *facts.operator.outputs))
+
+
 def chunk_bytes(facts: Facts) -> int:
     """The least that must fit into SRAM: 8x8 of all channels; 0 for maps one wide, which the DMA can split."""
-    return max(_chunk(dims(tensor, facts)) for tensor in _data(facts))
-
-
-def _chunk(sizes: tuple[int, ...]) -> int:
-    return 0 if sizes[2] == 1 else 64 * sizes[3]
-
-
-def _data(facts: Facts) -> list[Tensor]:
-    """Inputs that hold activations, and outputs."""
-    made = [tensor for tensor in facts.operator.inputs if tensor is not None and not tensor.constant]
-    return [*made, *facts.operator.outputs]
+    return max(64 * sizes[3] if len(sizes) > 3 and sizes[2] != 1 else 64 for sizes in facts["data_sizes"])
 
 
 def _own_pads(facts: Facts) -> Pads | None:
@@ -219,8 +215,9 @@ FACTS: Mapping[str, Callable[[Facts], Any]] = {
     "out_dims": lambda f: dims(f.operator.outputs[0], f),
     "all_dims": lambda f: tuple(dims(t, f) for t in f.operator.inputs if t is not None),
     "out_sizes": lambda f: tuple(dims(t, f) for t in f.operator.outputs),
-    "data_ranks": lambda f: tuple(len(known(t, f.operator)) for t in _data(f)),
-    "batches": lambda f: tuple((*known(t, f.operator), 1)[0] for t in _data(f)),
+    "data_sizes": data_sizes,
+    "data_ranks": lambda f: tuple(map(len, f["data_sizes"])),
+    "batches": lambda f: tuple(sizes[0] if sizes else 1 for sizes in f["data_sizes"]),
     "chunk_bytes": chunk_bytes,
     "sram_bytes": lambda f: 1024 * SRAM_KIB[f.options["variant"]],
     "kernel": _attribute("kernel"),

@@ -7,6 +7,7 @@ they stay. ``If``, ``Loop`` and ``Scan`` become control flow, which TVM does not
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -15,7 +16,7 @@ import numpy as np
 from whichpu.errors import UserError
 from whichpu.graphs.conditions import UnknownFactError
 from whichpu.graphs.facts.onnx import POOLS
-from whichpu.graphs.graph import Graph, Operator, Quantisation, Tensor
+from whichpu.graphs.graph import Graph, Operator, Quantisation, Shape, Tensor
 from whichpu.graphs.lowering.relay_builder import Builder, affine, typed
 
 Converter = Callable[[Builder, Operator], Tensor]
@@ -204,9 +205,16 @@ def _matmul(builder: Builder, operator: Operator) -> Tensor:
     if len(left.shape or ()) == 2 and len(right.shape or ()) == 2:
         turned = builder.call("transpose", [right], Tensor("", "float32", (right.shape or ())[::-1]))
         return builder.call("nn.dense", [left, turned], told, weights_shape=right.shape)
-    flat = [builder.call("reshape", [side], Tensor("", "float32", None)) for side in (left, right)]
-    value = builder.call("nn.batch_matmul", flat, Tensor("", "float32", None))
+    flat = [builder.call("reshape", [side], Tensor("", "float32", _batched(told, side))) for side in (left, right)]
+    value = builder.call("nn.batch_matmul", flat, Tensor("", "float32", _batched(told, told)))
     return builder.call("reshape", [value], told)
+
+
+def _batched(told: Tensor, side: Tensor) -> Shape | None:
+    """Sizes of one side of a batched product: all leading dimensions of the result as one."""
+    if told.shape is None or side.shape is None or None in told.shape or len(side.shape) < 2:
+        return None
+    return (math.prod(size or 0 for size in told.shape[:-2]), *side.shape[-2:])
 
 
 def _pool(kind: str) -> Converter:
