@@ -220,3 +220,10 @@ def test_only_onnx_is_rewritten(shared_data, told, tmp_path):
     model = next((shared_data / "int8_qdq").glob("*.tflite"))
     ran = told("fix", model, "--npu", NPU, "--apply", "neg-to-mul", "-o", tmp_path / "out.onnx")
     assert ran.status == 1 and "only ONNX models are rewritten" in ran.err
+
+
+def test_every_remedy_is_described():
+    from pathlib import Path
+
+    page = (Path(__file__).parent.parent / "docs" / "fix.md").read_text(encoding="utf-8")
+    assert all(f"`{name}`" in page for name in (*remedies.table(), remedies.ROUTE, remedies.TRAIN))

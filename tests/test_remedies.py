@@ -188,3 +188,14 @@ def test_sites_are_found_in_time_that_grows_with_the_graph():
 
     seconds(100)
     assert seconds(4000) < 40 * max(seconds(400), 1e-3)
+
+
+def test_relus_that_a_grid_stood_for_come_back():
+    """A quantiser leaves out a ReLU where the grid begins at zero; floats need it again."""
+    b, c = image(0)
+    t = b.conv("x", 4, c, 3)
+    names = b.const(0.1), b.const(0, np.uint8)
+    b.op("Neg", b.op("DequantizeLinear", b.op("QuantizeLinear", t, *names), *names), to="y")
+    changed, _ = rewrite(b.model(), "strip-qdq")
+    assert kinds(changed) == ["Conv", "Relu", "Neg"]
+    assert answers(changed, 0, 1.0)[0].max() <= 0
