@@ -94,7 +94,8 @@ class Capability(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     compiler: str = ""
     """The module in ``compilers/`` that asks the vendor's own tool where it is installed; empty for none."""
     every: tuple[Limit, ...] = ()
-    """Limits that hold for every operator, looked at before its own."""
+    """Limits that hold for every operator, looked at before its own; what is left to the host anyway, only by those
+    that refuse."""
     whole: tuple[Limit, ...] = ()
     """Limits over the target or a region; their facts are :data:`whichpu.graphs.whole.WHOLE`."""
     default: Rule = Rule(status="host", says="{type} is not in the list of operators that {tool} {version} takes")
@@ -143,9 +144,9 @@ class Target:
         """The table's verdict on one operator of the lowered graph."""
         facts = Facts(graph, operator, self.options)
         rule = self.rule(operator)
-        if rule.status != "npu":
-            return self._verdict(rule.status, rule.says, "", rule.source, facts)
-        for limit in (*self.capability.every, *rule.limits):
+        taken = rule.status == "npu"
+        every = [limit for limit in self.capability.every if taken or limit.otherwise == "refused"]
+        for limit in (*every, *(rule.limits if taken else ())):
             try:
                 if (limit.when and not condition(limit.when)(facts)) or condition(limit.need)(facts):
                     continue
@@ -153,6 +154,8 @@ class Target:
                 reason = f"{unknown}, which the limit ({limit.need}) needs"
                 return Verdict("unknown", reason, limit.need, limit.source or rule.source, self.said_by)
             return self._verdict(limit.otherwise, limit.says, limit.need, limit.source or rule.source, facts)
+        if not taken:
+            return self._verdict(rule.status, rule.says, "", rule.source, facts)
         return Verdict("npu", "", "", rule.source, self.said_by)
 
     def _verdict(self, status: Status, says: str, limit: str, source: str, facts: Facts) -> Verdict:
