@@ -9,6 +9,7 @@ Only operators that a compiler names count; a refused model counts as one. Exit 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 from collections import Counter
@@ -27,6 +28,7 @@ from recorded import OURS, REFUSED, Compared
 from whichpu.errors import UserError
 from whichpu.graphs import capability, compilers
 from whichpu.graphs.graph import Graph
+from whichpu.graphs.lowering.relay_composites import call_counts
 from whichpu.graphs.placement import Placement, place
 from whichpu.graphs.readers import read
 from whichpu.graphs.readers.onnx import graph_of
@@ -137,6 +139,33 @@ def against_kinds(ours: Placement | str, said: Mapping[str, Any]) -> Compared:
     return Compared(len(seen), len(seen) - sum(kinds.get(kind, 1) for kind in wrong), differences)
 
 
+def held_to_tvm(folder: Path) -> Iterator[Row]:
+    """Ethos-N78 by TVM: calls on both sides, by kind, on the reference's networks that are the files TVM saw."""
+    file = recorded.FOLDER / "tvm.json"
+    told = json.loads(file.read_text())["models"] if file.is_file() else {}
+    for inline in ("yes", "no"):
+        target = f"ethos-n78:inline={inline}"
+        row = Row(target, "TVM 0.14.0, recorded")
+        for name, entry in told.items():
+            path = folder / f"{name}_int8.tflite"
+            if path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == entry["sha256"]:
+                row.add(name, against_sides(place(read(path), capability.find(target)), entry[inline]))
+        if row.models:
+            yield row
+
+
+def against_sides(ours: Placement, said: Mapping[str, Any]) -> Compared:
+    """Calls in TVM's main function and composites in its regions, against ours."""
+    lowered = ours.lowered.operators
+    host = Counter(call_counts(one for one in lowered if one.index not in ours.region_of))
+    inside = Counter(one.type for one in lowered if one.index in ours.region_of)
+    theirs = Counter(said["main"]), Counter(said["regions"])
+    wrong = [*((theirs[0] - host) + (theirs[1] - inside)).items()]
+    total = sum(sum(side.values()) for side in theirs)
+    missing = sum(count for _, count in wrong)
+    return Compared(total, total - missing, tuple(f"{count} {kind} are elsewhere with us" for kind, count in wrong))
+
+
 def asked_anew(texts: Iterable[str], models: list[Path]) -> Iterator[Row]:
     """The compilers that are installed, asked about each model."""
     for text in texts:
@@ -182,6 +211,7 @@ def main() -> int:
     folder = given.npu_data / "micro"
     if (folder / "truth.json").is_file():
         rows += held_to_reference(folder)
+    rows += held_to_tvm(given.npu_data / "tvm_truth")
     own = [path for path in sorted(folder.glob("*.onnx")) if not path.stem.endswith("_qdq")]
     rows += asked_anew(given.fresh, [*own, *given.models])
     text = text_of(rows, facts)
