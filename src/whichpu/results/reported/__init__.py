@@ -120,8 +120,8 @@ def recognised(text: str, name: str) -> str:
         return found
     first = next(line for line in text.splitlines() if line.strip())
     raise UserError(
-        f"the format of {name} is not recognised; it begins: {first.strip()[:80]!r}",
-        f"name it with --format (known: {', '.join(FORMATS)}), or {WHAT_TO_GIVE}",
+        f"{name} is not a campaign file, nor of a tool whose results are known; it begins: {first.strip()[:80]!r}",
+        f"name its format with --format (known: {', '.join(FORMATS)}), or {WHAT_TO_GIVE}",
     )
 
 
@@ -211,9 +211,9 @@ def _text(data: bytes, name: str) -> str:
     """The decoded text. Raises :class:`UserError` for what is empty or no text."""
     text = decoded(data)
     if not text.strip():
-        raise UserError(f"{name} is empty: no result, which is not zero", WHAT_TO_GIVE)
+        raise UserError(f"{name} is empty: it is not a campaign file, nor another tool's result", WHAT_TO_GIVE)
     if "\0" in text:
-        raise UserError(f"{name} is no text but a binary file", WHAT_TO_GIVE)
+        raise UserError(f"{name} is not a campaign file: it is binary", WHAT_TO_GIVE)
     return text
 
 

@@ -1,0 +1,64 @@
+"""Any file of results: a campaign, a scenario, an imported file, or another tool's own file; by its content."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from whichpu.results import reported, scenarios, store
+from whichpu.results.entries import Entry
+from whichpu.results.entries_of import entries_of, entries_of_scenario
+from whichpu.results.reported import Reported
+from whichpu.results.scenarios import ScenarioRun
+from whichpu.results.schema import Campaign
+from whichpu.results.writable import BEGINNINGS
+
+OURS = re.compile(rb'\s*\{\s*"schema"\s*:\s*"whichpu\.(?!reported/)')
+
+
+class File(NamedTuple):
+    """A file that was read. ``name`` is how it is called: by its name, or by its path where names are equal."""
+
+    name: str
+    sha256: str
+    content: Campaign | ScenarioRun | Reported
+
+    @property
+    def entries(self) -> list[Entry]:
+        """Its contenders."""
+        if isinstance(self.content, Campaign):
+            return entries_of(self.content, self.name, self.sha256)
+        if isinstance(self.content, ScenarioRun):
+            return entries_of_scenario(self.content, self.name, self.sha256)
+        return self.content.entries
+
+
+def load(path: Path) -> Campaign | ScenarioRun | Reported:
+    """A file of results, whatever it is. Raises :class:`UserError` when it is missing, damaged, foreign or too new."""
+    data = reported.bytes_of(path)
+    if BEGINNINGS["scenario"].match(data[:256]):
+        return scenarios.load(path)
+    if OURS.match(data[:256]):
+        return store.load(path)
+    return reported.parsed(data, str(path))
+
+
+def opened(paths: Sequence[Path]) -> list[File]:
+    """Files with their names and hashes. Raises :class:`UserError`."""
+    names = [path.name for path in paths]
+    return [
+        File(
+            path.name if names.count(path.name) == 1 else str(path),
+            hashlib.sha256(reported.bytes_of(path)).hexdigest(),
+            load(path),
+        )
+        for path in paths
+    ]
+
+
+def entries(paths: Sequence[Path]) -> list[Entry]:
+    """The contenders of all files. Raises :class:`UserError`."""
+    return [entry for file in opened(paths) for entry in file.entries]
