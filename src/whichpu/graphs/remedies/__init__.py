@@ -201,7 +201,9 @@ def raised(model: Any, opset: int) -> Any:
 
 
 def gains(before: Figures, after: Figures) -> bool:
-    """Does the accelerator take more, or is less left over?"""
+    """Does the accelerator take more, or is less left over? Fewer operators on a host that does all of it are none."""
+    if not after.regions and (after.refused, after.unknown) == (before.refused, before.unknown):
+        return False
     return _left(after) < _left(before)
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import product
 
-from whichpu.graphs.placement import Figures, Placement, place
-from whichpu.graphs.remedies.net import QUANTISES
+from whichpu.graphs.capability import condition
+from whichpu.graphs.placement import Figures, Placed, Placement, place
+from whichpu.graphs.remedies.net import QUANTISES, floating
 from whichpu.graphs.remedies.remedy import Site
 
 WAYS = ("route", "layout")
 """Options that change how a file comes into the compiler, not what is on the chip."""
-INTEGER = ("dtype", "quantised", "scale")
+OF_TYPES = {"dtype", "out_dtype", "dtypes", "data_dtypes", "dtype_of", "quantised", "out_quantised", "quantised_of"}
 """Facts that a limit on quantised tensors names."""
 
 
@@ -39,8 +40,13 @@ def wants_integers(placement: Placement) -> Site | None:
     """A float network on a target that refuses it for its types."""
     if any(operator.type == QUANTISES or "Linear" in operator.type for operator in placement.graph.operators):
         return None
-    for_type = [one for one in placement.placed if one.fate == "host" and any(fact in one.limit for fact in INTEGER)]
+    for_type = [one for one in placement.placed if one.fate == "host" and one.limit and _on_types(one)]
     if not for_type:
         return None
     names = tuple(one.operator.name for one in for_type)
     return Site(names, f"{len(names)} operators are refused for their types")
+
+
+def _on_types(placed: Placed) -> bool:
+    """Is a float operator refused by a limit on types?"""
+    return floating(placed.operator.input(0)) and not OF_TYPES.isdisjoint(condition(placed.limit).names)

@@ -10,6 +10,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from whichpu.graphs.graph import Operator
 
+IR_LEAST = 4
+"""From this version on constants need not be inputs too."""
+
 
 class Edit:
     """A copy of a model that is being rewritten. New nodes stand where the node that they replace stood."""
@@ -23,6 +26,7 @@ class Edit:
             import onnx.inliner
 
             self.model = onnx.inliner.inline_local_functions(self.model)
+        self.model.ir_version = max(self.model.ir_version, IR_LEAST)
         self.graph = self.model.graph
         own = (entry.version for entry in self.model.opset_import if entry.domain in ("", "ai.onnx"))
         self.opset = next(own, 0)

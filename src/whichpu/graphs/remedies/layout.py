@@ -6,7 +6,7 @@ import numpy as np
 
 from whichpu.graphs.graph import Operator
 from whichpu.graphs.remedies.edit import Edit
-from whichpu.graphs.remedies.net import Net, fed, made_by, out, sizes, values
+from whichpu.graphs.remedies.net import Net, fed, made_by, out, settled, sizes, values
 from whichpu.graphs.remedies.pooling import requantised
 from whichpu.graphs.remedies.remedy import Match, Remedy, match
 
@@ -122,7 +122,7 @@ def softmax_to_last(net: Net, operator: Operator) -> Match | None:
 
 def to_reshape(net: Net, operator: Operator) -> Match | None:
     shape = sizes(operator.outputs[0])
-    if shape is None or 0 in shape:
+    if shape is None or 0 in shape or not settled(operator):
         return None
 
     def rewrite(edit: Edit) -> None:

@@ -95,6 +95,11 @@ def sizes(tensor: Tensor | None) -> tuple[int, ...] | None:
     return known if len(known) == len(tensor.shape) else None
 
 
+def settled(operator: Operator) -> bool:
+    """Are all inputs but the first constants, so that its shapes do not depend on what is fed?"""
+    return all(tensor is None or tensor.constant for tensor in operator.inputs[1:])
+
+
 def other(operator: Operator, one: Tensor | None) -> Tensor | None:
     """The other input of an operator of two."""
     if len(operator.inputs) != 2:

@@ -160,7 +160,9 @@ def _rectified(place: Place, operator: Operator, source: Tensor) -> str:
 
 
 def refused_quantised(placement: Placement, found: Match) -> bool:
-    """Does the accelerator take neither the DQ nor what reads it?"""
+    """Does the accelerator take none of the quantised network's weight: neither MACs, nor the DQ, nor what reads it?"""
+    if placement.figures.mac_share or len(found.indices) < 2:
+        return False
     return all(placement.placed[index].fate not in ("accelerator", "folded") for index in found.indices)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from whichpu.graphs.graph import Operator
 from whichpu.graphs.remedies.edit import Edit, Place, set_attribute
-from whichpu.graphs.remedies.net import Net, fed, floating, kind, out, sizes
+from whichpu.graphs.remedies.net import Net, fed, floating, kind, out, settled, sizes
 from whichpu.graphs.remedies.pooling import requantised
 from whichpu.graphs.remedies.remedy import Match, Remedy, match
 
@@ -21,7 +21,7 @@ ROUNDED = ("round_prefer_floor", "round_prefer_ceil")
 def factors(operator: Operator) -> tuple[float, ...] | None:
     """Out size over in size of each axis."""
     before, after = sizes(operator.input(0)), sizes(operator.outputs[0])
-    if before is None or after is None or len(before) != len(after) or 0 in before:
+    if before is None or after is None or len(before) != len(after) or 0 in before or not settled(operator):
         return None
     return tuple(b / a for a, b in zip(before, after, strict=True))
 
