@@ -20,7 +20,7 @@ LEFT_OUT = "the checker takes an optional input that is left out for an open sha
 
 
 def why_not(target: Target) -> str | None:
-    """None for ``rule=checker``; else the provider's own conditions know more, and the checker must not outrank them."""
+    """None for ``rule=checker``; else the provider's own conditions know more, and are not to be outranked."""
     if target.options["rule"] == "checker":
         return None
     name = target.capability.name

@@ -48,7 +48,7 @@ def ask(path: Path, graph: Graph, target: Target) -> Answer:
         names = named(process.copied(path, folder), graph)
         model = quantised(folder, target.options["precision"], graph)
         child = Path(__file__).with_name("qnn_child.py")
-        words = [target.python or sys.executable, str(child), model, json.dumps(options(target)), "answer.json"]
+        words = [target.python or sys.executable, str(child), json.dumps(options(target)), model, "answer.json"]
         ended = process.run(words, folder, TIMEOUT_S)
         out = folder / "answer.json"
         found = json.loads(out.read_text()) if out.is_file() else {}
@@ -98,7 +98,7 @@ def _nodes(body: Any) -> Iterator[Any]:
 
 
 def quantised(folder: Path, precision: str, graph: Graph) -> str:
-    """The file to compile: the model, or what ONNX Runtime's quantiser makes of a float one for an integer precision."""
+    """The file to compile: the model, or what ONNX Runtime's quantiser makes of a float one where asked."""
     if precision == "fp16" or any(
         operator.type in ("QuantizeLinear", "DequantizeLinear") for operator in graph.operators
     ):

@@ -1,24 +1,40 @@
 """Compiles a model with ONNX Runtime's QNN provider; started by ``compilers/qnn.py`` in the interpreter that holds it.
 
-``python qnn_child.py MODEL OPTIONS OUT``: OPTIONS is JSON for the provider; OUT gets JSON with the versions, and which
-provider each node went to, or the error in ONNX Runtime's words. A fresh process for each model, with the context
-cache on: without it the x86 back end compiles for an older chip. Standard library and onnxruntime only.
+``python qnn_child.py OPTIONS MODEL OUT [MODEL OUT ...]``: OPTIONS is JSON for the provider; OUT gets JSON with the
+versions, and which provider each node went to, or the error in ONNX Runtime's words. A fresh process for each model,
+with the context cache on: without it the x86 back end compiles for an older chip. Standard library and onnxruntime
+only.
 """
 
 import json
+import os
 import sys
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 
-def main(model_file: str, options: str, out_file: str) -> None:
+def main(options: str, *files: str) -> None:
     import onnxruntime
 
-    onnxruntime_qnn = import_module("onnxruntime_qnn")
-    found: dict[str, Any] = {"onnxruntime": onnxruntime.__version__, "onnxruntime_qnn": onnxruntime_qnn.__version__}
+    qnn = import_module("onnxruntime_qnn")
+    for model_file, out_file in zip(files[::2], files[1::2], strict=True):
+        if len(files) == 2:
+            record(model_file, out_file, options, onnxruntime, qnn)
+            return
+        process = os.fork()
+        if not process:
+            try:
+                record(model_file, out_file, options, onnxruntime, qnn)
+            finally:
+                os._exit(0)
+        os.waitpid(process, 0)
+
+
+def record(model_file: str, out_file: str, options: str, onnxruntime: Any, qnn: Any) -> None:
+    found: dict[str, Any] = {"onnxruntime": onnxruntime.__version__, "onnxruntime_qnn": qnn.__version__}
     try:
-        found["parts"], found["providers"] = assigned(model_file, json.loads(options), onnxruntime, onnxruntime_qnn)
+        found["parts"], found["providers"] = assigned(model_file, json.loads(options), onnxruntime, qnn)
     except Exception as problem:  # ONNX Runtime raises kinds of its own; the words are the answer
         found["error"] = str(problem)
     Path(out_file).write_text(json.dumps(found))

@@ -11,7 +11,7 @@ import json
 import re
 import sys
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -171,7 +171,16 @@ def _of(operator: Operator, rows: list[Layer], tool: str) -> Verdict:
 
 def _fused(graph: Graph, operator: Operator, verdicts: dict[int, Verdict], tool: str) -> None:
     """An operator without a layer of its own was fused into a neighbour, the one that makes its input first."""
-    for neighbour in (*graph.parents(operator), *graph.children(operator)):
+    for neighbour in (*_beyond(graph.parents, operator), *_beyond(graph.children, operator)):
         if neighbour.index in verdicts and verdicts[neighbour.index].status == "npu":
             verdicts[operator.index] = Verdict("npu", f"fused with {neighbour.name}", said_by=tool)
             return
+
+
+def _beyond(step: Callable[[Operator], Iterable[Operator]], operator: Operator) -> Iterator[Operator]:
+    """Neighbours on one side, those behind a Q and DQ for these."""
+    for neighbour in step(operator):
+        if neighbour.type in AROUND:
+            yield from _beyond(step, neighbour)
+        else:
+            yield neighbour

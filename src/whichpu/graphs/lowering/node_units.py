@@ -60,9 +60,11 @@ def without_passing(graph: Graph) -> Graph:
 
 
 def _as_if_quantised(graph: Graph, dtype: str) -> None:
+    """Erf is left out: the Gelu form that it stands in is fused before it would be quantised."""
+    kept = {id(tensor) for one in graph.operators if one.type == "Erf" for tensor in one.inputs}
     for one in graph.operators:
-        if one.type not in KNOWN or one.type == "Erf":  # its Gelu form is fused before it would be quantised
+        if one.type not in KNOWN:
             continue
         for tensor in (*one.inputs, *one.outputs):
-            if tensor is not None and (tensor.dtype or "").startswith("float") and tensor.quantisation is None:
-                tensor.dtype, tensor.quantisation = dtype, AS_IF
+            if tensor is not None and (tensor.dtype or "").startswith("float") and id(tensor) not in kept:
+                tensor.dtype, tensor.quantisation = dtype, tensor.quantisation or AS_IF

@@ -159,7 +159,7 @@ def element_type(operator: Operator) -> str | None:
     """The integer type on the quantised side of a Q or DQ."""
     side = operator.outputs[0] if operator.type == Q else operator.input(0)
     zero = operator.input(2)
-    return (side.dtype if side is not None else None) or (zero.dtype if zero is not None else None)
+    return (zero.dtype if zero is not None else None) or (side.dtype if side is not None else None)
 
 
 def _forms(unit: Unit, rule: Rule, units: Units, *, loose: bool) -> bool:
