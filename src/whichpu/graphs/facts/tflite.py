@@ -6,6 +6,7 @@ second of SPLIT, else the first.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -26,7 +27,7 @@ PARAMETERS = {
     "RESIZE_NEAREST_NEIGHBOR": (1,), "ARG_MAX": (1,), "ARG_MIN": (1,), "SPLIT": (0,), "SPLIT_V": (1, 2),
     "REVERSE_V2": (1,), "TRANSPOSE_CONV": (0,), "GATHER": (1,), "GATHER_ND": (1,), "ONE_HOT": (0, 1),
     "BROADCAST_TO": (1,), "TOPK_V2": (1,), "SCATTER_ND": (0, 2), "FILL": (0,), "CUMSUM": (1,),
-    "SPACE_TO_BATCH_ND": (1, 2), "BATCH_TO_SPACE_ND": (1, 2),
+    "SPACE_TO_BATCH_ND": (1, 2), "BATCH_TO_SPACE_ND": (1, 2), "PRELU": (1,),
 }  # fmt: skip
 """Inputs that say how to work, not what to work on."""
 LSTM_GATES, LSTM_PEEPHOLES, LSTM_PROJECTION, LSTM_NORMS = range(1, 9), (9, 10, 11), (16, 17), (20, 21, 22, 23)
@@ -75,6 +76,26 @@ def _kernel(position: int, name: str) -> Callable[[Facts], int]:
     return fact
 
 
+def _padded(facts: Facts) -> bool:
+    """Whether SAME padding adds anything here: strides may divide the map without a rest."""
+    if facts.attribute("padding") != "SAME":
+        return False
+    for axis, side in ((1, "h"), (2, "w")):
+        size, stride = _shape(facts)[axis], max(1, facts[f"stride_{side}"])
+        reach = (facts[f"kernel_{side}"] - 1) * facts[f"dilation_{side}"] + 1
+        if (-(-size // stride) - 1) * stride + reach > size:
+            return True
+    return False
+
+
+def _at_edge(facts: Facts) -> Callable[[str], bool]:
+    """Whether an input or output of this type is one of the model's own."""
+    operator = facts.operator
+    edges = [t for t in operator.inputs if t is not None and t.producer is None and not t.constant]
+    edges += [t for t in operator.outputs if any(t is output for output in facts.graph.outputs)]
+    return lambda dtype: any(tensor.dtype == dtype for tensor in edges)
+
+
 def _multiplier(facts: Facts) -> int:
     return facts.shape(1)[-1] // max(1, _shape(facts)[-1])
 
@@ -108,14 +129,14 @@ def _bias(facts: Facts) -> Tensor | None:
     return facts.operator.input(BIAS.get(facts.operator.type, 2))
 
 
-def _bias_largest(facts: Facts) -> int:
-    """The largest |bias|."""
+def _bias_most(facts: Facts) -> int:
+    """The largest bias."""
     bias = _bias(facts)
     if bias is None or not bias.elements:
         return 0
     if bias.read is None:
         raise UnknownFactError(f"the bias of {facts.operator.name!r} is computed")
-    return max(abs(int(value)) for value in (bias.read().max(), bias.read().min()))
+    return int(bias.read().max())
 
 
 def _bias_by_channel(facts: Facts) -> bool:
@@ -138,7 +159,7 @@ def features(facts: Facts) -> list[Tensor]:
 
 def maps(facts: Facts) -> list[Tensor]:
     """Feature maps without weights and biases."""
-    with_weights = facts.operator.type in CONVOLUTIONS or facts.operator.type == "FULLY_CONNECTED"
+    with_weights = facts.operator.type in CONVOLUTIONS | {"FULLY_CONNECTED", "UNIDIRECTIONAL_SEQUENCE_LSTM"}
     return [data(facts), *facts.operator.outputs] if with_weights else features(facts)
 
 
@@ -176,6 +197,12 @@ def _axes(facts: Facts) -> tuple[int, ...]:
     return tuple(int(axis) % rank if rank else int(axis) for axis in flat)
 
 
+def _perm_inner(facts: Facts) -> bool:
+    """Whether only height, width and depth change places, and all axes before them are 1."""
+    perm, outer = tuple(facts.value(1)), max(0, facts["rank"] - 3)
+    return perm[:outer] == tuple(range(outer)) and all(size == 1 for size in _shape(facts)[:outer])
+
+
 def _begins(facts: Facts) -> tuple[int, ...]:
     return tuple(facts.value(1))
 
@@ -183,6 +210,19 @@ def _begins(facts: Facts) -> tuple[int, ...]:
 def _steps(facts: Facts) -> tuple[int, ...]:
     """Steps of a STRIDED_SLICE; 1 for each axis of a SLICE."""
     return tuple(facts.value(3)) if facts.operator.type == "STRIDED_SLICE" else (1,) * facts["rank"]
+
+
+def _inner_steps(facts: Facts) -> tuple[int, ...]:
+    """Steps over other axes than height and width, where the shape is filled up to NHWC."""
+    steps = _steps(facts)
+    return tuple(step for axis, step in enumerate(steps) if axis - len(steps) not in (-3, -2))
+
+
+def _depth(facts: Facts) -> int:
+    """How many products a matrix product sums up."""
+    if facts.operator.type == "FULLY_CONNECTED":
+        return facts.shape(1)[-1]
+    return facts.shape(0)[-2 if facts.attribute("adj_x") else -1]
 
 
 def _paddings(facts: Facts) -> tuple[tuple[int, int], ...]:
@@ -227,6 +267,9 @@ FACTS: Mapping[str, Callable[[Facts], Any]] = {
     "scales_positive": _scales_positive,
     "same_quantisation": _same_quantisation,
     "any_per_axis": lambda f: any(len(t.quantisation.scales) > 1 for t in features(f) if t.quantisation),
+    "at_edge": _at_edge,
+    "scalar": lambda f: any(tensor.shape == () and not tensor.constant for tensor in features(f)),
+    "empty": lambda f: any(tensor is not None and tensor.elements == 0 for tensor in f.operator.inputs),
     "has_data": lambda f: any(not tensor.constant for tensor in f.operator.inputs if tensor is not None),
     # Convolutions and poolings.
     "kernel_h": _kernel(1, "kernel_h"),
@@ -235,6 +278,7 @@ FACTS: Mapping[str, Callable[[Facts], Any]] = {
     "stride_w": lambda f: int(f.attribute("stride_w", 1)),
     "dilation_h": lambda f: int(f.attribute("dilation_h", 1)) or 1,
     "dilation_w": lambda f: int(f.attribute("dilation_w", 1)) or 1,
+    "padded": _padded,
     "padding": lambda f: f.attribute("padding"),
     "activation": lambda f: f.attribute("activation", "NONE"),
     "multiplier": _multiplier,
@@ -246,7 +290,7 @@ FACTS: Mapping[str, Callable[[Facts], Any]] = {
     "bias": lambda f: _bias(f) is not None,
     "bias_constant": lambda f: b is None or b.constant if (b := _bias(f)) is not None else True,
     "bias_dtype": lambda f: b.dtype if (b := _bias(f)) is not None else None,
-    "bias_largest": _bias_largest,
+    "bias_most": _bias_most,
     "bias_by_channel": _bias_by_channel,
     # Other operators.
     "parameters_constant": lambda f: all(tensor.constant for tensor in _parameters(f)),
@@ -254,9 +298,21 @@ FACTS: Mapping[str, Callable[[Facts], Any]] = {
     "axes": _axes,
     "axis": lambda f: _axes(f)[0],
     "perm": lambda f: tuple(f.value(1)),
+    "perm4": lambda f: (*range(lead := max(0, 4 - len(f["perm"]))), *(a + lead for a in f["perm"])),
+    "shape4": lambda f: (*(1,) * (4 - _rank(f)), *_shape(f)),
+    "perm_moves": lambda f: list(f["perm"]) != list(range(_rank(f))),
+    "perm_inner": _perm_inner,
+    "most_product": lambda f: math.prod(sorted(_shape(f))[2:]) if _rank(f) > 2 else 1,
     "begins": _begins,
     "steps": _steps,
     "paddings": _paddings,
+    "reduced": lambda f: math.prod(_shape(f)[axis] for axis in set(_axes(f))),
+    "reduced_most": lambda f: max((_shape(f)[axis] for axis in _axes(f)), default=1),
+    "map_batch": lambda f: math.prod(_shape(f)[:-3]),
+    "rows": lambda f: math.prod(_shape(f)[:-1]),
+    "depth": _depth,
+    "volume": lambda f: 0 not in f.out_shape(0),
+    "inner_steps": _inner_steps,
     "mode": lambda f: f.attribute("mode"),
     "keepdims": lambda f: bool(f.attribute("keep_dims", False)),
     "alpha": lambda f: f.attribute("alpha"),
