@@ -271,6 +271,7 @@ def _save(model: Any, out: Path, external: bool) -> None:
             onnx.save_model(model, str(kept), save_as_external_data=True, location=_weights_of(out).name)
             for file in (_weights_of(kept), kept):
                 if file.exists():
+                    file.chmod(store.MODE)
                     file.replace(out.with_name(file.name))
     except OSError as problem:
         raise UserError(f"can't write {out}: {problem.strerror}", "name another place with -o") from problem

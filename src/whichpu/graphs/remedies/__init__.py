@@ -97,7 +97,7 @@ def propose(placement: Placement, path: Any, most: int = MOST_OPERATORS) -> list
     for name, where in worth.items():
         if where:
             proposals.append(_proposal(placement, table()[name], where, Path(path), most, model))
-    return sorted([p for p in proposals if p is not None] + _advice(placement), key=_order)
+    return sorted([p for p in proposals if p is not None] + _advice(placement, most), key=_order)
 
 
 def _proposal(
@@ -221,9 +221,10 @@ def _order(proposal: Proposal) -> tuple[Any, ...]:
     return (left, effects.index(proposal.effect), not proposal.writes, proposal.name)
 
 
-def _advice(placement: Placement) -> list[Proposal]:
+def _advice(placement: Placement, most: int) -> list[Proposal]:
     found = []
-    ways = [way for way in advice.routes(placement) if gains(placement.figures, way[1])]
+    few = len(placement.graph.operators) <= most
+    ways = [way for way in advice.routes(placement) if gains(placement.figures, way[1])] if few else []
     if ways:
         one, figures = min(ways, key=lambda way: _left(way[1]))
         says = "Another way into the compiler"
