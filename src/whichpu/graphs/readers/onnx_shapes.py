@@ -160,8 +160,13 @@ def _set_input(value: Any, name: str, asked: Sequence[int] | None) -> bool:
 def _inferred(model: Any, name: str) -> Any:
     from onnx import shape_inference
 
+    from whichpu.graphs.readers import onnx_contrib
+
+    replaced = onnx_contrib.stand_ins(model)
     try:
-        return shape_inference.infer_shapes(model, data_prop=True)
+        sized = shape_inference.infer_shapes(model, data_prop=True)
+        onnx_contrib.restore(sized, replaced)
+        return sized
     except Exception as problem:  # onnx raises InferenceError, ValueError, TypeError, DecodeError by version
         first = str(problem).strip().splitlines()[0] if str(problem).strip() else type(problem).__name__
         raise UserError(f"{name} is invalid: {first}", "export the model again; onnx.checker tells more") from problem
