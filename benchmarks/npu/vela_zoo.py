@@ -602,6 +602,9 @@ def moves() -> Iterator[Made]:
     yield "PAD-unquantised", single("PAD", MAP, (1, 10, 8, 16), parameters=[[[0, 0], [1, 1], [0, 0], [0, 0]]], **quant)
     yield "SLICE-unquantised", single("SLICE", MAP, (1, 4, 8, 16), parameters=[[0, 1, 0, 0], [1, 4, 8, 16]], **quant)
     yield "EXPAND_DIMS-unquantised", single("EXPAND_DIMS", (8, 16), (1, 8, 16), parameters=[0], **quant)
+    for dtype in ("int16", "uint8", "int32", "int64"):
+        yield f"ADD-{dtype}-unquantised", pair("ADD", dtype=dtype, scales=(None, None, None))
+        yield f"RESHAPE-{dtype}-unquantised", single("RESHAPE", MAP, (1, 1024), dtype, parameters=[[1, 1024]], **quant)
     yield "RESHAPE-rescaled", single("RESHAPE", MAP, (1, 1024), parameters=[[1, 1024]], give={"scale": 0.1})
     yield "RESHAPE-no-parameter", single("RESHAPE", MAP, (1, 1024), new_shape=[1, 1024])
     yield "RESHAPE-batch", single("RESHAPE", (4, 8, 16), (32, 16), parameters=[[32, 16]])

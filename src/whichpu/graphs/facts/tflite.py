@@ -164,9 +164,10 @@ def maps(facts: Facts) -> list[Tensor]:
 
 
 def _quantised(facts: Facts) -> bool:
-    """Whether each feature map and weight carries a scale; biases need none."""
+    """Whether each feature map and weight carries a scale; biases, bools and integers of 32 bits and more need none."""
     bias = _bias(facts) if facts.operator.type in CONVOLUTIONS | {"FULLY_CONNECTED"} else None
-    return all(tensor.quantisation is not None for tensor in features(facts) if tensor is not bias)
+    whole = ("int32", "uint32", "int64", "bool")
+    return all(t.quantisation is not None or t.dtype in whole for t in features(facts) if t is not bias)
 
 
 def _scales_positive(facts: Facts) -> bool:
@@ -262,6 +263,11 @@ FACTS: Mapping[str, Callable[[Facts], Any]] = {
     "map_shapes": lambda f: tuple(known(tensor, f.operator) for tensor in maps(f)),
     "map_zero_points": lambda f: tuple(
         (str(t.dtype), (t.quantisation.zero_points or (0,))[0]) for t in maps(f) if t.quantisation is not None
+    ),
+    "in_zero_points": lambda f: tuple(
+        (str(t.dtype), (t.quantisation.zero_points or (0,))[0])
+        for t in maps(f)
+        if t.quantisation is not None and not any(t is made for made in f.operator.outputs)
     ),
     "all_quantised": _quantised,
     "scales_positive": _scales_positive,
