@@ -24,6 +24,9 @@ RECORDED = Path(__file__).parent / "data" / "npu" / "rknn.json"
 sys.path.insert(0, str(BENCHMARKS))
 
 import micro  # noqa: E402
+import micro_edges  # noqa: E402
+import micro_net  # noqa: E402
+import micro_operators  # noqa: E402
 import recorded  # noqa: E402
 
 GOAL = {"rk3588:precision=w8a8": 0.999, "rk3588:precision=fp16": 0.999, "rk3566:precision=w8a8": 0.991}
@@ -70,38 +73,38 @@ def test_tables_agree_with_the_reference(shared_npu):
             assert ours == words[entry[target]["r"]], f"{name} on {target}"
 
 
-def fates(body, target="rk3588", opset=17, frame=micro.convolved):
+def fates(body, target="rk3588", opset=17, frame=micro_net.convolved):
     graph = graph_of(frame("net", body, opset), "net.onnx")
     return {one.operator.type: one for one in place(graph, capability.find(target)).placed}
 
 
 def test_a_reason_names_figure_and_way_out():
-    placed = fates(micro.node("Pad", [0, 0, 1, 1, 0, 0, 1, 1]))
+    placed = fates(micro_net.node("Pad", [0, 0, 1, 1, 0, 0, 1, 1]))
     assert placed["Pad"].where == "refused"
     assert "disable_rules" in placed["Pad"].reason
-    placed = fates(micro.resize("linear", "half_pixel", 1.5))
+    placed = fates(micro_operators.resize("linear", "half_pixel", 1.5))
     assert placed["Resize"].where == "cpu"
     assert "1.5" in placed["Resize"].reason
     assert placed["Resize"].source.startswith("RKNN") or placed["Resize"].source == "compiler"
 
 
 def test_an_opset_too_new_refuses_the_whole_model():
-    placed = fates(micro.node("Gelu"), opset=20)
+    placed = fates(micro_net.node("Gelu"), opset=20)
     assert {one.where for one in placed.values()} == {"refused"}
     assert "opset is 20" in placed["Conv"].reason
 
 
 def test_int8_and_fp16_differ_where_the_compiler_does():
-    assert fates(micro.node("Sqrt"))["Sqrt"].where == "cpu"
-    assert fates(micro.node("Sqrt"), "rk3588-fp16")["Sqrt"].where == "npu"
+    assert fates(micro_net.node("Sqrt"))["Sqrt"].where == "cpu"
+    assert fates(micro_net.node("Sqrt"), "rk3588-fp16")["Sqrt"].where == "npu"
 
 
 def test_the_older_chip_has_no_softmax():
-    assert fates(micro.node("Softmax", axis=1))["Softmax"].where == "npu"
-    assert fates(micro.node("Softmax", axis=1), "rk3566")["Softmax"].where == "cpu"
+    assert fates(micro_net.node("Softmax", axis=1))["Softmax"].where == "npu"
+    assert fates(micro_net.node("Softmax", axis=1), "rk3566")["Softmax"].where == "cpu"
 
 
-def kinds(body, frame=micro.convolved):
+def kinds(body, frame=micro_net.convolved):
     graph = graph_of(frame("net", body, 17), "net.onnx")
     return [operator.type for operator in lower(graph, capability.find("rk3588")).operators]
 
@@ -109,12 +112,12 @@ def kinds(body, frame=micro.convolved):
 @pytest.mark.parametrize(
     ("body", "frame", "kind"),
     [
-        (micro.gelu_by_erf, micro.convolved, "exGelu"),
-        (micro.layer_norm, micro.multiplied, "exNorm"),
-        (micro.rms_norm, micro.multiplied, "exNorm"),
-        (micro.l2_clipped, micro.convolved, "exNorm"),
-        (micro.focus, micro.convolved, "exFocus"),
-        (lambda n, x: n("Log", n("Add", n("Exp", x), micro.scalar(1))), micro.convolved, "exSoftplus"),
+        (micro_operators.gelu_by_erf, micro_net.convolved, "exGelu"),
+        (micro_operators.layer_norm, micro_net.multiplied, "exNorm"),
+        (micro_operators.rms_norm, micro_net.multiplied, "exNorm"),
+        (micro_edges.l2_clipped, micro_net.convolved, "exNorm"),
+        (micro_operators.focus, micro_net.convolved, "exFocus"),
+        (lambda n, x: n("Log", n("Add", n("Exp", x), micro_net.scalar(1))), micro_net.convolved, "exSoftplus"),
     ],
 )
 def test_groups_are_joined(body, frame, kind):
@@ -122,11 +125,11 @@ def test_groups_are_joined(body, frame, kind):
 
 
 def test_what_is_spelt_otherwise_or_looked_into_is_not_joined():
-    scaled = lambda n, x: n("Mul", x, n("Add", n("Erf", n("Mul", x, micro.scalar(0.5**0.5))), micro.scalar(1)))  # noqa: E731
+    scaled = lambda n, x: n("Mul", x, n("Add", n("Erf", n("Mul", x, micro_net.scalar(0.5**0.5))), micro_net.scalar(1)))  # noqa: E731
     assert "exGelu" not in kinds(scaled)
 
     def tapped(net, x):
-        add = net("Add", net("Exp", x), micro.scalar(1))
+        add = net("Add", net("Exp", x), micro_net.scalar(1))
         return net("Mul", net("Log", add), add)
 
     assert "exSoftplus" not in kinds(tapped)
@@ -136,22 +139,29 @@ def test_what_is_spelt_otherwise_or_looked_into_is_not_joined():
 @given(st.integers(0, 10**6))
 def test_lowering_keeps_every_operator_once(seed):
     choice = random.Random(seed)
-    parts = [micro.gelu_by_erf, micro.focus, micro.node("Relu"), micro.node("Exp"), micro.channel_norm, micro.silu]
+    parts = [
+        micro_operators.gelu_by_erf,
+        micro_operators.focus,
+        micro_net.node("Relu"),
+        micro_net.node("Exp"),
+        micro_operators.channel_norm,
+        micro_operators.silu,
+    ]
 
     def body(net, x):
         for _ in range(choice.randint(1, 5)):
             part = choice.choice(parts)
             y = part(net, x)
-            if part is micro.focus:
+            if part is micro_operators.focus:
                 y = net.conv(y, 16, 64, 1)
             elif choice.random() < 0.3:
                 y = net("Add", x, y)
             x = y
-            if part is micro.focus:
+            if part is micro_operators.focus:
                 break
         return x
 
-    graph = graph_of(micro.convolved("net", body, 17), "net.onnx")
+    graph = graph_of(micro_net.convolved("net", body, 17), "net.onnx")
     lowered = lower(graph, capability.find("rk3588"))
     origins = sorted(origin for operator in lowered.operators for origin in operator.origins)
     assert origins == [operator.index for operator in graph.operators]
@@ -165,7 +175,7 @@ def small_graph():
         x = net("Mul", x, net("Sigmoid", x))
         return net("Flatten", x)
 
-    return graph_of(micro.convolved("net", body, 17), "net.onnx")
+    return graph_of(micro_net.convolved("net", body, 17), "net.onnx")
 
 
 def test_layers_are_traced_to_their_operators():
@@ -237,7 +247,7 @@ TOOLKIT = """
 def test_a_compiler_is_asked_on_a_copy(tmp_path):
     model = tmp_path / "model.onnx"
     model.write_bytes(
-        micro.convolved("net", lambda n, x: n.conv(n("Softmax", x, axis=1), 16, 16), 17).SerializeToString()
+        micro_net.convolved("net", lambda n, x: n.conv(n("Softmax", x, axis=1), 16, 16), 17).SerializeToString()
     )
     before = model.read_bytes()
     python = stand_in(tmp_path, TOOLKIT.format(log=LOG))
@@ -251,7 +261,7 @@ def test_a_compiler_is_asked_on_a_copy(tmp_path):
 
 
 def test_open_sizes_are_given_to_the_compiler(tmp_path):
-    made = micro.convolved("net", micro.node("Relu"), 17)
+    made = micro_net.convolved("net", micro_net.node("Relu"), 17)
     made.graph.input[0].type.tensor_type.shape.dim[0].dim_param = "batch"
     del made.graph.output[0].type.tensor_type.shape.dim[:]
     model = tmp_path / "model.onnx"
