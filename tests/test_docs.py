@@ -55,7 +55,7 @@ def options_of_the_command_line():
 
 def options_of_the_scripts():
     """What the scripts of benchmarks/ take: the texts that their parsers are given."""
-    texts = [script.read_text(encoding="utf-8") for script in (ROOT / "benchmarks").glob("*.py")]
+    texts = [script.read_text(encoding="utf-8") for script in (ROOT / "benchmarks").rglob("*.py")]
     return {name for text in texts for name in re.findall(r"""["']--([a-z][a-z0-9-]+)["']""", text)}
 
 
