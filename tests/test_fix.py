@@ -17,10 +17,10 @@ REST = ("Conv", "Relu", "Mul", "Max", "Add", "MaxPool", "Sigmoid", "HardSwish", 
 NPU = "made-up"
 
 
-def target(*taken, **limits):
+def target(*taken, name="made-up", **limits):
     """A target that takes these operators, some within limits, and leaves the rest to the host."""
-    operators = {name: capability.Rule(limits=limits.get(name, ())) for name in taken}
-    table = capability.Capability("made-up", "Made up", "nobody", "compiler", "1", {}, "onnx", operators=operators)
+    operators = {one: capability.Rule(limits=limits.get(one, ())) for one in taken}
+    table = capability.Capability(name, "Made up", "nobody", "compiler", "1", {}, "onnx", operators=operators)
     return capability.Target("made-up", table, {})
 
 
@@ -58,6 +58,15 @@ def test_nothing_is_proposed_where_nothing_is_gained(tmp_path):
     path = saved(model, tmp_path)
     assert remedies.propose(placed(model, target(*REST, "LeakyRelu")), path) == []
     assert remedies.propose(placed(model, target("Conv")), path) == []
+
+
+@pytest.mark.parametrize(("stride", "names"), [(1, []), (2, ["leaky-relu-to-relu", "leaky-relu-to-relu6"])])
+def test_on_ethos_n_leaky_relu_costs_a_pass_before_strides(tmp_path, stride, names):
+    b, c = image(0, even=True)
+    b.conv(b.op("LeakyRelu", b.conv("x", 4, c, 3), alpha=0.1), 4, 4, 3, to="y", strides=[stride, stride])
+    on = target(*REST, "LeakyRelu", name="ethos-n78")
+    found = remedies.propose(placed(b.model(), on), saved(b.model(), tmp_path))
+    assert [one.name for one in found] == names
 
 
 def test_limits_on_windows_lead_to_smaller_ones(tmp_path):

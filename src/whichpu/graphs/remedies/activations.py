@@ -223,10 +223,11 @@ def hard_swish_from_parts(net: Net, operator: Operator) -> Match | None:
 
 RETRAIN = "It is another function: the network must be fine-tuned, or the loss of accuracy measured and accepted."
 SAME = "The same function."
+PASS = " (saves a pass on Ethos-N before a convolution with strides, or on large maps)"
 REMEDIES = (
-    Remedy("leaky-relu-to-relu", "ReLU in place of LeakyReLU", "needs-fine-tuning", RETRAIN, ("LeakyRelu",),
+    Remedy("leaky-relu-to-relu", f"ReLU in place of LeakyReLU{PASS}", "needs-fine-tuning", RETRAIN, ("LeakyRelu",),
            leaky_to_relu, costs_a_pass, shows=False),
-    Remedy("leaky-relu-to-relu6", "ReLU6 in place of LeakyReLU", "needs-fine-tuning", RETRAIN, ("LeakyRelu",),
+    Remedy("leaky-relu-to-relu6", f"ReLU6 in place of LeakyReLU{PASS}", "needs-fine-tuning", RETRAIN, ("LeakyRelu",),
            leaky_to_relu6, costs_a_pass, shows=False),
     Remedy("leaky-relu-to-max", "LeakyReLU as Max(x, a x)", "exact", SAME, ("LeakyRelu",), leaky_to_max, opset=8),
     Remedy("prelu-to-leaky-relu", "PReLU with equal slopes as LeakyReLU", "exact", SAME, ("PRelu",), prelu_to_leaky),
