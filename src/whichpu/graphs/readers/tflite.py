@@ -76,6 +76,20 @@ def read(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> Graph:
 
     Raises :class:`UserError`: no TFLite file, a damaged one, one compiled for a device already, no such input.
     """
+    graph = parsed(path)
+    for operator in graph.operators:
+        if operator.domain and operator.type in COMPILED:
+            raise UserError(
+                f"{path} is compiled already for {COMPILED[operator.type]}: operator {operator.type!r} holds a "
+                "device's program",
+                "give the model as it was before compiling",
+            )
+    _give_shapes(graph, shapes)
+    return graph.connect()
+
+
+def parsed(path: Path) -> Graph:
+    """The graph in any TFLite file, not connected yet: what a compiler wrote may be looked at too."""
     try:
         content = path.read_bytes()
     except OSError as problem:
@@ -86,14 +100,12 @@ def read(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> Graph:
             "export or download it again, and compare its size and hash with the original",
         )
     try:
-        graph = _File(path, content).graph()
+        return _File(path, content).graph()
     except DAMAGED as problem:
         raise UserError(
             f"{path} is a damaged or truncated TFLite model ({len(content)} bytes): {problem}",
             "export or download it again, and compare its size and hash with the original",
         ) from problem
-    _give_shapes(graph, shapes)
-    return graph.connect()
 
 
 class _File:
@@ -113,7 +125,6 @@ class _File:
 
     def graph(self) -> Graph:
         """The main subgraph and all bodies and further signatures, operators in the order of the file."""
-        self._refuse_compiled()
         if not self._count(self.model, "Subgraphs"):
             raise ValueError("it has no subgraph")
         inputs, outputs = self._subgraph(0, "")
@@ -156,14 +167,6 @@ class _File:
         if number == 32:  # CUSTOM
             return self.text(code.CustomCode()), "custom"
         return builtins().get(number, f"BUILTIN_{number}"), ""
-
-    def _refuse_compiled(self) -> None:
-        for kind, domain in self.codes:
-            if domain and kind in COMPILED:
-                raise UserError(
-                    f"{self.path} is compiled already for {COMPILED[kind]}: operator {kind!r} holds a device's program",
-                    "give the model as it was before compiling",
-                )
 
     def _signatures(self) -> list[tuple[int, str]]:
         """Subgraph and key of each signature, then the subgraphs that nothing names."""
