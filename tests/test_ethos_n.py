@@ -369,5 +369,51 @@ def test_routes_that_a_file_cannot_go_are_refused():
         place(model("Relu"), find("ethos-n78:route=onnx-qoperator"))
 
 
+def test_a_partitioned_dump_tells_where_its_operators_are(tmp_path):
+    """TVM's own functions outrank the table; what it left in main keeps the table's reason."""
+    file = tmp_path / "dump.txt"
+    file.write_bytes((Path(__file__).parent / "data" / "npu" / "relay_yolov8.txt.gz").read_bytes())
+    placed = place(read(file), find("ethos-n78"))
+    assert placed.figures.regions == 16
+    assert placed.figures.unknown == 0
+    assert placed.figures.mac_share == 1
+    inside = [one for one in placed.placed if "function" in one.operator.attributes]
+    assert {one.where for one in inside} == {"npu"}
+    assert {one.said_by for one in inside} == {"the dump"}
+    transposes = [one for one in placed.placed if one.operator.type == "transpose"]
+    assert {one.reason for one in transposes} == {"transpose is not in the table"}
+
+
+UNPARTITIONED = """#[version = "0.0.5"]
+def @main(%x: Tensor[(1, 16, 16, 16), int8]) {
+  %0 = qnn.conv2d(%x, meta[relay.Constant][0] /* ty=Tensor[(3, 3, 16, 32), int8] */, 0, 0, 0.5f, 0.01f,
+    padding=[1, 1, 1, 1], channels=32, kernel_size=[3, 3], data_layout="NHWC", kernel_layout="HWIO",
+    out_dtype="int32") /* ty=Tensor[(1, 16, 16, 32), int32] */;
+  %1 = nn.bias_add(%0, meta[relay.Constant][1] /* ty=Tensor[(32), int32] */, axis=3)
+    /* ty=Tensor[(1, 16, 16, 32), int32] */;
+  %2 = qnn.requantize(%1, 0.005f, 0, 0.1f, 3, axis=3, out_dtype="int8") /* ty=Tensor[(1, 16, 16, 32), int8] */;
+  %3 = qnn.dequantize(%2, 0.1f, 3) /* ty=Tensor[(1, 16, 16, 32), float32] */;
+  %4 = nn.leaky_relu(%3, alpha=0.1f) /* ty=Tensor[(1, 16, 16, 32), float32] */;
+  %5 = qnn.quantize(%4, 0.1f, 0, out_dtype="int8") /* ty=Tensor[(1, 16, 16, 32), int8] */;
+  %6 = nn.max_pool2d(%5, pool_size=[2, 2], strides=[2, 2], padding=[0, 0, 0, 0], layout="NHWC")
+    /* ty=Tensor[(1, 8, 8, 32), int8] */;
+  transpose(%6, axes=[0, 3, 1, 2]) /* ty=Tensor[(1, 32, 8, 8), int8] */
+}
+#[metadata]
+{ "root": 1 }
+"""
+
+
+def test_a_dump_before_partitioning_is_placed_by_the_table(tmp_path):
+    (tmp_path / "module.relay").write_text(UNPARTITIONED)
+    placed = place(read(tmp_path / "module.relay"), find("ethos-n78"))
+    assert [one.type for one in placed.lowered.operators] == [
+        "ethos-n.qnn_conv2d", "ethos-n.qnn_leaky_relu", "nn.max_pool2d", "transpose",
+    ]  # fmt: skip
+    assert placed.partition.regions == [[0, 1, 2]]
+    assert placed.figures.macs == 16 * 16 * 32 * 9 * 16
+    assert placed.figures.mac_share == 1
+
+
 def test_other_spellings():
     assert find("ethos_n78_tvm").capability.name == find("Ethos-N").capability.name == "ethos-n78"

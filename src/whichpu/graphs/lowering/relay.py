@@ -17,7 +17,12 @@ ROUTES = ("tflite", "onnx-qoperator", "onnx-qdq", "onnx-qdq-fq2i")
 
 def lower(graph: Graph, target: Target) -> Graph:
     """The Relay graph with composites. Raises :class:`UserError` where the route can't read the model."""
-    return merged(imported(graph, target), target)
+    lowered = merged(imported(graph, target), target)
+    if graph.dialect == "relay":
+        from whichpu.graphs.lowering import relay_dump
+
+        return relay_dump.told(lowered, target)
+    return lowered
 
 
 def imported(graph: Graph, target: Target) -> Graph:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from whichpu.graphs.capability import Target, Verdict
 from whichpu.graphs.conditions import UnknownFactError
 from whichpu.graphs.graph import Graph, Operator, Tensor
 
@@ -58,6 +59,19 @@ def normalised(graph: Graph) -> Graph:
     for tensor in twin.inputs:
         tensor.consumers = []
     return twin.connect()
+
+
+def told(graph: Graph, target: Target) -> Graph:
+    """A partitioned dump tells where its operators are: that outranks the table, whose reasons are kept."""
+    if not any("function" in operator.attributes for operator in graph.operators):
+        return graph
+    for operator in graph.operators:
+        inside = "function" in operator.attributes
+        if inside or target.judge(graph, operator).status == "unknown":
+            reason = "" if inside else "the dump has it in the host's function"
+            verdict = Verdict("npu" if inside else "host", reason, said_by="the dump")
+            operator.attributes = {**operator.attributes, "told": verdict}
+    return graph
 
 
 def _normal(call: Operator) -> Operator:

@@ -88,8 +88,11 @@ class Function(Node):
 
 
 def parse(text: str, name: str) -> dict[str, Function]:
-    """Functions by name. Raises :class:`UserError` naming the line that can't be read."""
-    return _Parser(text, name).module()
+    """Functions by name; constants that the text keeps at its end (``#[metadata]``) are left out.
+
+    Raises :class:`UserError` naming the line that can't be read.
+    """
+    return _Parser(text.partition("\n#[metadata]")[0], name).module()
 
 
 class _Parser:
@@ -230,7 +233,7 @@ class _Parser:
                 break
             level += (text in ("(", "[", "<")) - (text in (")", "]", ">"))
             self.at += 1
-        return " ".join(self.texts[start : self.at])
+        return "".join(self.texts[start : self.at])
 
     # Bodies.
 
