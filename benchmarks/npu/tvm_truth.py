@@ -13,8 +13,8 @@ from typing import Any
 
 TOOL = "TVM 0.14.0, Arm Ethos-N support library 23.02, n78, 4 TOPS, PLE ratio 4"
 ABOUT = (
-    "Facts of our own making about synthetic networks with random weights: calls after import, operators left in main and "
-    "in regions, sizes of regions; 'yes' with light regions pulled back, 'no' without. sha256 is of the model it was made of."
+    "Facts of our own making about synthetic networks with random weights: calls after import, operators left in main "
+    "and in regions, sizes of regions; 'yes' with light regions pulled back, 'no' without. sha256 is of the model."
 )
 MODES = {"yes": "inline", "no": "no_inline"}
 
