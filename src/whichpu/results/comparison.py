@@ -20,7 +20,8 @@ METRIC = "latency_median"
 class Comparison(msgspec.Struct, kw_only=True):
     """``ratio`` is the contender's figure over the baseline's (median latency, energy, memory), ``low`` to ``high`` its
     95 % interval. A score has no ratio: ``delta`` is the contender's ``value`` less the ``baseline_value``, in the
-    task's ``unit`` (``share``: of 1), ``delta_low`` to ``delta_high`` its 95 % interval.
+    task's ``unit`` (``share``: of 1), ``delta_low`` to ``delta_high`` its 95 % interval. ``caveats`` are what the
+    sources leave open (:mod:`whichpu.results.comparability`).
     """
 
     model: str
@@ -38,6 +39,7 @@ class Comparison(msgspec.Struct, kw_only=True):
     delta_low: float | None = None
     delta_high: float | None = None
     unit: str | None = None
+    caveats: list[str] = []
 
 
 def compare(campaign: Campaign, baseline: str | None = None) -> list[Comparison]:

@@ -39,6 +39,7 @@ METRICS: dict[str, Metric] = {
     "memory": Metric("B", "lower", "memory"),
     "device_memory": Metric("B", "lower", "memory of the device"),
     "utilisation": Metric("share", "neither", "utilisation of the device"),
+    "model_utilisation": Metric("share", "neither", "utilisation of the device by the model"),
     "load": Metric("ns", "lower", "time to load the model"),
     "first": Metric("ns", "lower", "first inference"),
     "size": Metric("B", "lower", "size of the model"),

@@ -78,9 +78,8 @@ def _values(campaign: Campaign, result: Result, row: Figures) -> Iterator[tuple[
             yield key, value
     size = next((form.bytes for form in campaign.model.forms if form.sha256 == result.form_sha256), None)
     if size is not None:
-        yield "size", _value("size", size)
-    for name, score in _accuracy(campaign, result):
-        yield name, score
+        yield "size", _known("size", float(size), None, {})
+    yield from _accuracy(campaign, result)
 
 
 def _latencies(campaign: Campaign, row: Figures) -> Iterator[tuple[str, Value | None]]:

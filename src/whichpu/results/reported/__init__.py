@@ -32,6 +32,7 @@ from whichpu.results.importers import decoded
 VERSION = "whichpu.reported/1"
 
 FORMATS: dict[str, str] = {
+    "study-scores": ".study_scores",
     "study": ".study",
 }
 """Names of formats (``--format``) and their modules, the more particular first."""

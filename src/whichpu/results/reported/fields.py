@@ -6,6 +6,7 @@ import json
 import math
 import re
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 from whichpu.errors import UserError
@@ -50,3 +51,8 @@ def not_negative(value: object) -> float | None:
     """A number that is zero or above; else ``None``."""
     found = number(value)
     return found if found is not None and found >= 0 else None
+
+
+def scaled(value: float, factor: float) -> float:
+    """A figure in another unit, rounded once: 1.003 ms are 1,003,000 ns, to the last digit."""
+    return float(Decimal(repr(float(value))) * Decimal(repr(float(factor))))
