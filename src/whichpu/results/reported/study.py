@@ -107,12 +107,12 @@ BY_ITSELF: dict[str, tuple[str, float]] = {
 
 SCOPES = {"gpu": "gpu", "cpu": "cpu", "npu": "npu", "board": "board", "system": "board", "device": "device",
           "host": "host", "package": "package", "module": "module", "process": "process"}  # fmt: skip
-FILLERS = ("per", "inference", "sample", "value", "results", "metrics", "performance", "model", "test", "score", "usage",
-           "used", "time", "consumption", "rate")  # fmt: skip
+FILLERS = ("per", "inference", "sample", "value", "results", "metrics", "performance", "model", "test", "score",
+           "usage", "used", "time", "consumption", "rate")  # fmt: skip
 """Words that change nothing."""
 PLACES = re.compile(
-    r"tensor-?rt|onnx|hailo|openvino|torch|tflite|litert|opencv|core ?ml|qnn|rknn|ncnn|mnn|jetson|rtx|gtx|raspberry|tpu|tvm"
-    r"|cuda|\b[cgnd]pu\b|\bdla\b",
+    r"tensor-?rt|onnx|hailo|openvino|torch|tflite|litert|opencv|core ?ml|qnn|rknn|ncnn|mnn|jetson|rtx|gtx|raspberry"
+    r"|tpu|tvm|cuda|\b[cgnd]pu\b|\bdla\b",
     re.IGNORECASE,
 )
 """Names of platforms, by which a key that is one is told from a model's."""
