@@ -287,6 +287,31 @@ def convolutions() -> Iterator[Made]:
     yield "CONV_2D-deep-out", convolution(sizes=(1, 1), kernel=(1, 1), channels=1, outs=70000)
 
 
+def padded_convolution(stride: int, amount: int, kernel: int = 3, twice: bool = False) -> bytes:
+    """A PAD, and a convolution that takes it; with ``twice`` another operator takes it too."""
+    model = Model()
+    size = 16 + 2 * amount
+    x, padded = fed(model, (1, 16, 16, 4)), fed(model, (1, size, size, 4))
+    model.op("PAD", [x, model.constant([[0, 0], [amount, amount], [amount, amount], [0, 0]])], [padded])
+    out = (size - kernel) // stride + 1
+    weights = model.constant(np.ones((8, kernel, kernel, 4)), "int8", [0.01] * 8)
+    y = fed(model, (1, out, out, 8))
+    model.op("CONV_2D", [padded, weights, model.constant(np.zeros(8), "int32", [0.0005] * 8)], [y], padding="VALID",
+             stride_h=stride, stride_w=stride, dilation_h_factor=1, dilation_w_factor=1)  # fmt: skip
+    outputs = [y]
+    if twice:
+        outputs.append(fed(model, (1, size, size, 4)))
+        model.op("ABS", [padded], [outputs[-1]])
+    return model.write([x], outputs)
+
+
+def padded_convolutions() -> Iterator[Made]:
+    for stride, amount in itertools.product((1, 3, 4, 5), (1, 2, 4)):
+        yield f"PAD-then-CONV_2D-stride{stride}-pad{amount}", padded_convolution(stride, amount)
+    yield "PAD-then-CONV_2D-stride4-kernel4", padded_convolution(4, 2, 4)
+    yield "PAD-then-CONV_2D-stride4-twice", padded_convolution(4, 1, twice=True)
+
+
 def transposed(
     kernel: tuple[int, int] = (3, 3),
     stride: tuple[int, int] = (2, 2),
@@ -531,6 +556,8 @@ def reductions() -> Iterator[Made]:
             if kind == "MEAN":
                 for dtype in ("uint8", "int16"):
                     yield f"{kind}-{said}-{dtype}", reduced(kind, shape, axes, dtype=dtype)
+        for shape, axes in (((3, 8, 8, 16), [0]), ((3, 1, 8, 8, 16), [0]), ((3, 1, 8, 8, 16), [2, 3]), ((3, 2, 8, 8, 16), [0])):
+            yield f"{kind}-{'x'.join(map(str, shape))}-{axes[0]}-outer", reduced(kind, shape, axes)
         yield f"{kind}-rescaled", reduced(kind, MAP, [1, 2], give={"scale": 0.1})
         yield f"{kind}-unquantised", reduced(kind, MAP, [1, 2], feed={"scale": None}, give={"scale": None})
         model = Model()
@@ -949,7 +976,7 @@ def recurrents() -> Iterator[Made]:
 
 
 FAMILIES = (
-    unary, binary, masks, convolutions, transposeds, poolings, denses, products, reductions, resizes, moves, recurrents,
+    unary, binary, masks, convolutions, padded_convolutions, transposeds, poolings, denses, products, reductions, resizes, moves, recurrents,
 )  # fmt: skip
 
 

@@ -88,6 +88,20 @@ def _padded(facts: Facts) -> bool:
     return False
 
 
+def _joins_pad(facts: Facts) -> bool:
+    """Whether a PAD before it, feeding nothing else, can be told as the convolution's own padding."""
+    padded = data(facts)
+    pad = padded.producer
+    if pad is None or pad.type != "PAD" or len(padded.consumers) != 1:
+        return False
+    amounts = pad.input(1)
+    if amounts is None or amounts.read is None or amounts.elements != 8:
+        return False
+    batch, high, wide, deep = amounts.read().tolist()
+    fits = max(high) < facts["kernel_h"] and max(wide) < facts["kernel_w"]
+    return fits and not any(batch) and not any(deep) and any((*high, *wide))
+
+
 def _at_edge(facts: Facts) -> Callable[[str], bool]:
     """Whether an input or output of this type is one of the model's own."""
     operator = facts.operator
@@ -285,6 +299,7 @@ FACTS: Mapping[str, Callable[[Facts], Any]] = {
     "dilation_h": lambda f: int(f.attribute("dilation_h", 1)) or 1,
     "dilation_w": lambda f: int(f.attribute("dilation_w", 1)) or 1,
     "padded": _padded,
+    "joins_pad": _joins_pad,
     "padding": lambda f: f.attribute("padding"),
     "activation": lambda f: f.attribute("activation", "NONE"),
     "multiplier": _multiplier,
@@ -314,7 +329,7 @@ FACTS: Mapping[str, Callable[[Facts], Any]] = {
     "paddings": _paddings,
     "reduced": lambda f: math.prod(_shape(f)[axis] for axis in set(_axes(f))),
     "reduced_most": lambda f: max((_shape(f)[axis] for axis in _axes(f)), default=1),
-    "map_batch": lambda f: math.prod(_shape(f)[:-3]),
+    "map_batch": lambda f: _shape(f)[-4] if _rank(f) > 3 else 1,
     "rows": lambda f: math.prod(_shape(f)[:-1]),
     "depth": _depth,
     "volume": lambda f: 0 not in f.out_shape(0),
