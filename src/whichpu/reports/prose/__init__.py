@@ -1,0 +1,13 @@
+"""Sentences from templates over verdicts and figures, in English and in Korean. No language model, nothing by chance.
+
+``Translator(language).text(id, **params)`` says a message of :data:`whichpu.reports.prose.messages.MESSAGES`;
+``Translator(language).label("Latency")`` is a heading or a label, named by its English words. A :class:`Sentence` is a
+message with its parameters and the figures that it rests on.
+"""
+
+from __future__ import annotations
+
+from whichpu.reports.prose.sentence import Sentence, Source
+from whichpu.reports.prose.translator import LANGUAGES, Translator
+
+__all__ = ["LANGUAGES", "Sentence", "Source", "Translator"]
