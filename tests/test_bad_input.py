@@ -737,7 +737,7 @@ def test_campaign_files_that_are_none(told: Told, campaign_file: Path, tmp_path:
         (b"\xff\xfe\0", "is not a campaign file"),
         (whole.replace(b'"mlp"', b'"\xff"'), "is not a campaign file"),
         (b"[" * 100_000, "is not a campaign file"),
-        (b'{"benchmarks": []}', "is not a campaign file"),
+        (b'{"settings": []}', "is not a campaign file"),
         (b"[1, 2]", "is not a campaign file"),
         (b"null", "is not a campaign file"),
         (changed(body, "whichpu.campaign/2", "schema"), "this WhichPU reads whichpu.campaign/1"),

@@ -123,7 +123,7 @@ def test_compare(told: Told, campaign_file: Path) -> None:
     body = json.loads(ran.out)
     assert ran.status == 0 and set(body) == {"comparisons"}
     (row,) = [row for row in body["comparisons"] if row["metric"] == "latency_median"]
-    of_scores = ["baseline_value", "value", "delta", "delta_low", "delta_high", "unit"]
+    of_scores = ["baseline_value", "value", "delta", "delta_low", "delta_high", "unit", "caveats"]
     of_all = ["model", "metric", "baseline", "contender", "ratio", "low", "high", "verdict", "reason"]
     assert list(row) == [*of_all, *of_scores] and not any(row[name] for name in of_scores)
     assert (row["baseline"], row["contender"], row["verdict"] in VERDICTS) == ("a", "b", True)

@@ -236,10 +236,12 @@ def test_show_and_report_read_it(told, tmp_path):
     assert "Median latency" in text  # the campaign beside it
 
 
-def test_compare_refuses_it_by_name(told):
-    ran = told("compare", GOLDEN)
-    assert ran.status == 1
-    assert "is a scenario file" in ran.err
+def test_its_rows_are_compared(told):
+    rows = told("compare", GOLDEN, "--json").body()["comparisons"]
+    refused = [row for row in rows if row["contender"] == "onnxruntime:cuda"]
+    assert {row["verdict"] for row in refused} == {"not-comparable"}
+    assert "has no provider for 'cuda'" in refused[0]["reason"]
+    assert any(row["metric"] == "throughput" and row["ratio"] for row in rows)
 
 
 @pytest.mark.parametrize(

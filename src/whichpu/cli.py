@@ -17,14 +17,16 @@ from whichpu import __version__
 from whichpu.commands.analyze import analyze
 from whichpu.commands.bisect import bisect
 from whichpu.commands.check import check
+from whichpu.commands.compare import compare
 from whichpu.commands.devices import devices
 from whichpu.commands.doctor import doctor
 from whichpu.commands.fix import fix
+from whichpu.commands.imports import import_
 from whichpu.commands.join import join
 from whichpu.commands.meters import meters
 from whichpu.commands.run import run
 from whichpu.commands.scenario import scenario
-from whichpu.commands.stored import compare, report, show
+from whichpu.commands.stored import report, show
 from whichpu.errors import EXIT_BUG, EXIT_INTERRUPTED, EXIT_OK, EXIT_USER, UserError
 
 app = typer.Typer(
@@ -34,7 +36,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # plain help answers in a third of the time
 )
-COMMANDS = (devices, doctor, meters, run, scenario, show, compare, report, join, check, bisect, analyze, fix)
+COMMANDS = (devices, doctor, meters, run, scenario, show, import_, compare, report, join, check, bisect, analyze, fix)
 NAMES = [command.__name__ for command in COMMANDS]
 for command in COMMANDS:
     app.command()(command)

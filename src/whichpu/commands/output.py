@@ -15,6 +15,7 @@ from whichpu.errors import UserError
 
 if TYPE_CHECKING:
     from whichpu.campaign.watch import Watch
+    from whichpu.results.reported import Reported
     from whichpu.results.scenarios import ScenarioRun
     from whichpu.results.schema import Campaign
 
@@ -69,9 +70,10 @@ def replaceable(page: Path, beginning: re.Pattern[bytes], kind: str, read: Seque
 # ---------------------------------------------------------------- words
 
 
-def tell(found: Campaign | ScenarioRun, path: Path, as_json: bool, new: bool = True) -> None:
-    """Print a campaign or a scenario: its figures as tables, or as JSON."""
-    from whichpu.reports import scenarios, terminal
+def tell(found: Campaign | ScenarioRun | Reported, path: Path, as_json: bool, new: bool = True) -> None:
+    """Print a campaign, a scenario or another tool's results: its figures as tables, or as JSON."""
+    from whichpu.reports import imported, scenarios, terminal
+    from whichpu.results.reported import Reported
     from whichpu.results.schema import Campaign
 
     if as_json:
@@ -80,6 +82,8 @@ def tell(found: Campaign | ScenarioRun, path: Path, as_json: bool, new: bool = T
     screen = terminal.console()
     if isinstance(found, Campaign):
         terminal.show(found, screen)
+    elif isinstance(found, Reported):
+        imported.show(found, screen)
     else:
         scenarios.show(found, screen)
     if new:
@@ -87,10 +91,14 @@ def tell(found: Campaign | ScenarioRun, path: Path, as_json: bool, new: bool = T
         screen.print(f"Every {what} is in {path}; `whichpu report {path}` makes a page of it.", markup=False)
 
 
-def _figures(found: Campaign | ScenarioRun) -> dict[str, object]:
+def _figures(found: Campaign | ScenarioRun | Reported) -> dict[str, object]:
+    from whichpu.reports import imported
     from whichpu.results import scenarios, summary, sustained
+    from whichpu.results.reported import Reported
     from whichpu.results.schema import Campaign
 
+    if isinstance(found, Reported):
+        return imported.body(found)
     if not isinstance(found, Campaign):
         return {"rows": scenarios.summarize(found)}
     endured = sustained.outlook(found)

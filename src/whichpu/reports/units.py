@@ -28,25 +28,25 @@ INVERSE_EDPS = tuple(
 
 def time_unit(values_ns: Iterable[float | None]) -> Unit:
     """The one unit for a column of times: the largest in which the smallest value is still at least 0.2."""
-    return _largest(TIMES, values_ns) or TIMES[1]
+    return largest(TIMES, values_ns) or TIMES[1]
 
 
 def energy_unit(values_j: Iterable[float | None]) -> Unit:
     """The one unit for a column of energies."""
-    return _largest(ENERGIES, values_j) or ENERGIES[-1]
+    return largest(ENERGIES, values_j) or ENERGIES[-1]
 
 
 def power_unit(values_w: Iterable[float | None]) -> Unit:
     """The one unit for a column of powers."""
-    return _largest(POWERS, values_w) or POWERS[-1]
+    return largest(POWERS, values_w) or POWERS[-1]
 
 
 def inverse_edp_unit(values: Iterable[float | None]) -> Unit:
     """The one unit for a column of inverse energy-delay products."""
-    return _largest(INVERSE_EDPS, values) or INVERSE_EDPS[0]
+    return largest(INVERSE_EDPS, values) or INVERSE_EDPS[0]
 
 
-def _largest(ladder: Sequence[Unit], values: Iterable[float | None]) -> Unit | None:
+def largest(ladder: Sequence[Unit], values: Iterable[float | None]) -> Unit | None:
     """The largest unit in which the smallest value is still at least 0.2; ``None`` where nothing is known."""
     known = [value for value in values if value]
     if not known:

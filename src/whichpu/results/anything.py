@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -38,27 +39,33 @@ class File(NamedTuple):
 
 def load(path: Path) -> Campaign | ScenarioRun | Reported:
     """A file of results, whatever it is. Raises :class:`UserError` when it is missing, damaged, foreign or too new."""
-    data = reported.bytes_of(path)
-    if BEGINNINGS["scenario"].match(data[:256]):
-        return scenarios.load(path)
-    if OURS.match(data[:256]):
-        return store.load(path)
-    return reported.parsed(data, str(path))
+    return _content(path, reported.bytes_of(path))
 
 
 def opened(paths: Sequence[Path]) -> list[File]:
     """Files with their names and hashes. Raises :class:`UserError`."""
-    names = [path.name for path in paths]
-    return [
-        File(
-            path.name if names.count(path.name) == 1 else str(path),
-            hashlib.sha256(reported.bytes_of(path)).hexdigest(),
-            load(path),
-        )
-        for path in paths
-    ]
+    names = Counter(path.name for path in paths)
+    return [_opened(path, path.name if names[path.name] == 1 else str(path)) for path in paths]
 
 
 def entries(paths: Sequence[Path]) -> list[Entry]:
     """The contenders of all files. Raises :class:`UserError`."""
     return [entry for file in opened(paths) for entry in file.entries]
+
+
+def campaigns(files: Sequence[File]) -> dict[str, Campaign]:
+    """The campaigns among files, by their hashes."""
+    return {file.sha256: file.content for file in files if isinstance(file.content, Campaign)}
+
+
+def _opened(path: Path, name: str) -> File:
+    data = reported.bytes_of(path)
+    return File(name, hashlib.sha256(data).hexdigest(), _content(path, data))
+
+
+def _content(path: Path, data: bytes) -> Campaign | ScenarioRun | Reported:
+    if BEGINNINGS["scenario"].match(data[:256]):
+        return scenarios.load(path)
+    if OURS.match(data[:256]):
+        return store.load(path)
+    return reported.parsed(data, str(path))

@@ -233,7 +233,7 @@ def _absent(key: str, base: Contender, each: Contender) -> str:
     for one in lacking:
         reason = one.entry.absent.get(key, f"the file holds no {_plain(key)}")
         said.setdefault(reason, []).append(f"{one.name} ({one.entry.file})")
-    return f"no {_plain(key)}: " + "; ".join(f"{' and '.join(names)}: {reason}" for reason, names in said.items())
+    return "; ".join(f"{' and '.join(names)}: {reason}" for reason, names in said.items())
 
 
 def _plain(key: str) -> str:
@@ -345,6 +345,17 @@ class _Paired:
             found = _of_campaign(self.campaigns[base.sha256], base) if "latency_median" in base.values else []
             self.made[key] = {(_key(row.metric), row.contender): row for row in found}
         return self.made[key]
+
+
+class Pairs:
+    """Any two contenders of a model, one figure at a time. ``campaigns`` are by the hash of their files."""
+
+    def __init__(self, campaigns: Mapping[str, Campaign] | None = None) -> None:
+        self._sources = _Paired(campaigns or {})
+
+    def row(self, key: str, base: Contender, each: Contender) -> Comparison:
+        """``each`` held against ``base``."""
+        return _row(key, base, each, self._sources)
 
 
 def _of_campaign(campaign: Campaign, base: Entry) -> list[Comparison]:
