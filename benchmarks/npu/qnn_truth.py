@@ -51,7 +51,10 @@ def checked(models: list[Path], graphs: Mapping[str, Graph], text: str) -> dict[
 
 
 def compiled(models: list[Path], graphs: Mapping[str, Graph], text: str, python: str) -> dict[str, Answer]:
-    """The provider's answers: all models prepared, then compiled by one child that forks for each."""
+    """The provider's answers: all models prepared, then compiled by one child that forks for each.
+
+    Models that the quantiser writes anew (old opsets) keep no names to answer by, and are left out.
+    """
     target = capability.find(text)
     with tempfile.TemporaryDirectory() as temporary:
         top = Path(temporary)
@@ -70,7 +73,8 @@ def compiled(models: list[Path], graphs: Mapping[str, Graph], text: str, python:
                 continue
             files += [str(folder / model), str(folder / "answer.json")]
         ended = process.run([python, str(CHILD), json.dumps(qnn.options(target)), *files], top, HOURS_S)
-        return {name: answered(top / name / "answer.json", ended, graphs[name], names[name]) for name in names}
+        found = {name: answered(top / name / "answer.json", ended, graphs[name], names[name]) for name in names}
+    return {name: answer for name, answer in found.items() if answer.verdicts or answer.refused}
 
 
 def answered(file: Path, ended: process.Ended, graph: Graph, names: Mapping[str, str]) -> Answer:

@@ -131,7 +131,8 @@ def _quiet(record: logging.LogRecord) -> bool:
     return "pre-processing" not in record.getMessage()
 
 
-NUMBERS = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(int64)": "int64", "tensor(int32)": "int32"}
+NUMBERS = {"float": "float32", "double": "float64"}
+"""ONNX Runtime's words for element types where they are not NumPy's."""
 
 
 class _Samples:
@@ -145,7 +146,8 @@ class _Samples:
         random = np.random.default_rng(0)
         self.left: list[dict[str, Any]] = [{}, {}]
         for given in session.get_inputs():
-            dtype = NUMBERS.get(given.type, "bool")
+            kind = given.type.removeprefix("tensor(").removesuffix(")")
+            dtype = NUMBERS.get(kind, kind)
             shape = [size if isinstance(size, int) else 1 for size in given.shape]
             for sample in self.left:
                 values = random.standard_normal(shape) if dtype.startswith("float") else np.zeros(shape)

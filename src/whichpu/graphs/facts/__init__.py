@@ -153,6 +153,7 @@ COMMON: Mapping[str, Callable[[Facts], Any]] = {
     "ranks": lambda f: tuple(_rank(t) for t in [*f.operator.inputs, *f.operator.outputs] if t is not None),
     "batch": lambda f: f.shape(0)[0] if f.shape(0) else 1,
     "static": _static,
+    "inputs_fixed": lambda f: all(tensor.elements is not None for tensor in f.graph.inputs),
     "static_inputs": lambda f: all(t is None or t.elements is not None for t in f.operator.inputs),
     "scale": lambda f: _scale(f.tensor(0)),
     "out_scale": lambda f: _scale(f.operator.outputs[0]),
