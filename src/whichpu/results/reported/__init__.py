@@ -32,6 +32,14 @@ from whichpu.results.importers import decoded
 VERSION = "whichpu.reported/1"
 
 FORMATS: dict[str, str] = {
+    "hailortcli": ".hailo",
+    "loadgen": ".loadgen",
+    "tegrastats": ".tegrastats",
+    "vela": ".vela",
+    "trtexec": ".trtexec",
+    "benchmark_app": ".benchmark_app",
+    "onnxruntime_profile": ".ort_profile",
+    "onnxruntime_perf_test": ".ort_perf_test",
     "study-scores": ".study_scores",
     "study": ".study",
 }
@@ -81,7 +89,11 @@ def read(path: Path, format: str | None = None, model: str | None = None, conten
 
     ``format`` is recognised where it isn't told; ``model`` and ``contender`` are names where the file has none.
     """
-    return parsed(bytes_of(path), str(path), format, model, contender)
+    data = bytes_of(path)
+    found = parsed(data, str(path), format, model, contender)
+    if not is_saved(data) and len(data) <= KEPT_MOST:
+        found.original = base64.b64encode(gzip.compress(data, mtime=0)).decode()
+    return found
 
 
 def bytes_of(path: Path) -> bytes:
@@ -95,7 +107,7 @@ def bytes_of(path: Path) -> bytes:
 def parsed(
     data: bytes, name: str, format: str | None = None, model: str | None = None, contender: str | None = None
 ) -> Reported:
-    """:func:`read` of bytes that came from a file called ``name``. Raises :class:`UserError`."""
+    """What a file called ``name`` holds, without its original. Raises :class:`UserError`."""
     if is_saved(data):
         return loaded(data, name)
     text = _text(data, name)
@@ -109,7 +121,6 @@ def parsed(
         raise UserError(f"{name}: {problem}", problem.remedy) from problem
     if not any(entry.values for entry in found.entries):
         raise UserError(f"{name} ({chosen}) holds no figure", "give a file with results, or another --format")
-    found.original = base64.b64encode(gzip.compress(data, mtime=0)).decode() if len(data) <= KEPT_MOST else None
     return found
 
 
@@ -119,9 +130,9 @@ def recognised(text: str, name: str) -> str:
     found = next((format for format in FORMATS if _importer(format).recognises(head, Path(name).name)), None)
     if found is not None:
         return found
-    first = next(line for line in text.splitlines() if line.strip())
+    first = " ".join(head.split())
     raise UserError(
-        f"{name} is not a campaign file, nor of a tool whose results are known; it begins: {first.strip()[:80]!r}",
+        f"{name} is not a campaign file, nor of a tool whose results are known; it begins: {first[:80]!r}",
         f"name its format with --format (known: {', '.join(FORMATS)}), or {WHAT_TO_GIVE}",
     )
 
