@@ -7,55 +7,70 @@ Resize) for an open shape and refuses the operator, which the provider itself do
 
 from __future__ import annotations
 
+import json
+import sys
+import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from whichpu.errors import UserError
 from whichpu.graphs.capability import Target, Verdict
-from whichpu.graphs.compilers import Answer
-from whichpu.graphs.compilers.qnn import rename
+from whichpu.graphs.compilers import Answer, process
+from whichpu.graphs.compilers.qnn import named
 from whichpu.graphs.graph import Graph
 
 LISTS = {"mlprogram": "coreml_supported_mlprogram_ops.md", "neuralnetwork": "coreml_supported_neuralnetwork_ops.md"}
+CHILD = Path(__file__).with_name("mobile_child.py")
+TIMEOUT_S = 120.0
 LEFT_OUT = "the checker takes an optional input that is left out for an open shape; the provider itself does not"
+NOT_NAMED = "the checker's list does not name it, or a shape is open"
 
 
 def why_not(target: Target) -> str | None:
     """None for ``rule=checker``; else the provider's own conditions know more, and are not to be outranked."""
-    if target.options["rule"] == "checker":
-        return None
     name = target.capability.name
-    where = f"{name} runs on its own system only"
-    return f"{where}; onnxruntime's mobile checker, which knows less, answers {name}:rule=checker"
+    if target.options["rule"] != "checker":
+        where = f"{name} runs on its own system only"
+        return f"{where}; onnxruntime's mobile checker, which knows less, answers {name}:rule=checker"
+    python = target.python or sys.executable
+    return None if process.interpreter_holds(python, "onnxruntime") else f"{python} holds no onnxruntime"
 
 
 def ask(path: Path, graph: Graph, target: Target) -> Answer:
     """The checker's partitions as verdicts. Raises :class:`UserError` for a model that is no ONNX."""
     if path.suffix.lower() != ".onnx":
         raise UserError(f"the checker reads ONNX models only, not {path.name}", "convert it to ONNX")
-    import onnx
-    import onnxruntime
-    from onnxruntime.tools.mobile_helpers import usability_checker
+    with tempfile.TemporaryDirectory(prefix="whichpu-mobile-") as temporary:
+        folder = Path(temporary)
+        names = named(process.copied(path, folder), graph)
+        words = [target.python or sys.executable, str(CHILD), list_of(target), "answer.json", "model.onnx"]
+        ended = process.run(words, folder, TIMEOUT_S)
+        out = folder / "answer.json"
+        found = json.loads(out.read_text()) if out.is_file() else {}
+    return answer(found, ended, graph, names)
 
-    model = onnx.load(path, load_external_data=False)
-    names = rename(model, graph)
-    model = onnx.shape_inference.infer_shapes(model)
-    if target.capability.name == "nnapi":
-        found = usability_checker.check_nnapi_partitions(model, True)
-    else:
-        found = usability_checker.check_coreml_partitions(model, True, LISTS[target.options["format"]])
-    tool = f"onnxruntime {onnxruntime.__version__} mobile checker"
-    taken = {names[node.name] for group in found.supported_groups for node in group}
+
+def list_of(target: Target) -> str:
+    """What the child calls the target's list."""
+    return "nnapi" if target.capability.name == "nnapi" else LISTS[target.options["format"]]
+
+
+def answer(found: Mapping[str, Any], ended: process.Ended, graph: Graph, names: Mapping[str, str]) -> Answer:
+    """What the child's record tells, by source operator."""
+    tool = f"onnxruntime {found.get('onnxruntime', '')} mobile checker"
+    if "groups" not in found:
+        return Answer(tool, {}, refused=ended.how or "it told nothing", log=ended.log)
+    taken = {names[name] for group in found["groups"] for name in group}
     verdicts = {
         operator.index: _verdict(operator.outputs[0].name in taken, None in operator.inputs, tool)
         for operator in graph.operators
         if operator.outputs
     }
-    return Answer(tool, verdicts, len(found.supported_groups))
+    return Answer(tool, verdicts, len(found["groups"]))
 
 
 def _verdict(taken: bool, left_out: bool, tool: str) -> Verdict:
     if taken:
         return Verdict("npu", said_by=tool)
-    return Verdict(
-        "host", LEFT_OUT if left_out else "the checker's list does not name it, or a shape is open", said_by=tool
-    )
+    return Verdict("host", LEFT_OUT if left_out else NOT_NAMED, said_by=tool)

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import sys
+import tempfile
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from whichpu.errors import UserError
 from whichpu.graphs.capability import Target, Verdict
-from whichpu.graphs.compilers import Answer
+from whichpu.graphs.compilers import Answer, process
 from whichpu.graphs.graph import Graph
 
 DEVICE = "NPU"
+CHILD = Path(__file__).with_name("openvino_child.py")
+TIMEOUT_S = 300.0
 REMEDY = (
     "pip's openvino holds the NPU plugin without its compiler; OpenVINO's archive holds both, and so does a machine "
     "with Intel's NPU driver"
@@ -20,51 +26,51 @@ REMEDY = (
 
 def why_not(target: Target) -> str | None:
     """Why the NPU's compiler can't be asked here; None when it can."""
-    del target
-    return _missing()
+    python = target.python or sys.executable
+    if not process.interpreter_holds(python, "openvino"):
+        return f"{python if target.python else 'this environment'} holds no openvino: pip install openvino"
+    return _missing(python)
 
 
 @cache
-def _missing() -> str | None:
+def _missing(python: str) -> str | None:
     """Asks the plugin about a network of one operator: the library it needs is found only when it is used."""
-    try:
-        import openvino as ov
-    except ImportError:
-        return "openvino is not installed here: pip install openvino"
-    one = ov.opset13.parameter([1, 4], ov.Type.f32)
-    try:
-        ov.Core().query_model(ov.Model([ov.opset13.relu(one)], [one]), DEVICE)
-    except RuntimeError:
-        return f"openvino {ov.__version__.partition('-')[0]} has no NPU compiler here: {REMEDY}"
-    return None
+    with tempfile.TemporaryDirectory(prefix="whichpu-openvino-") as temporary:
+        found, _ = queried(python, DEVICE, Path(temporary))
+    if "taken" in found:
+        return None
+    return f"openvino {found.get('openvino', '')} has no NPU compiler here: {REMEDY}"
 
 
 def ask(path: Path, graph: Graph, target: Target) -> Answer:
     """The plugin's answer by source operator; operators that OpenVINO renamed or folded are absent."""
-    del target
-    import openvino as ov
+    if path.suffix.lower() != ".onnx":
+        raise UserError(f"OpenVINO is asked with ONNX models only, not with {path.name}", "convert it to ONNX")
+    with tempfile.TemporaryDirectory(prefix="whichpu-openvino-") as temporary:
+        folder = Path(temporary)
+        process.copied(path, folder)
+        found, ended = queried(target.python or sys.executable, DEVICE, folder, "model.onnx")
+    return answer(found, ended, graph, DEVICE)
 
-    return answer(path, graph, ov.Core(), DEVICE, f"openvino {ov.__version__.partition('-')[0]}")
+
+def queried(python: str, device: str, folder: Path, *model: str) -> tuple[dict[str, Any], process.Ended]:
+    """The child's record, and how it ended."""
+    ended = process.run([python, str(CHILD), device, "answer.json", *model], folder, TIMEOUT_S)
+    out = folder / "answer.json"
+    return (json.loads(out.read_text()) if out.is_file() else {}), ended
 
 
-def answer(path: Path, graph: Graph, core: Any, device: str, tool: str) -> Answer:
-    """What ``query_model`` tells of a device. OpenVINO names an operator by its output, or by its node."""
-    if path.suffix.lower() not in (".onnx", ".tflite"):
-        raise UserError(f"OpenVINO is asked with ONNX and TFLite models only, not with {path.name}", "convert it")
-    try:
-        model = core.read_model(path)
-        taken = core.query_model(model, device)
-    except RuntimeError as problem:
-        return Answer(tool, {}, refused=str(problem).strip().splitlines()[-1])
-    known = {name: name in taken for operation in model.get_ops() for name in _names(operation)}
+def answer(found: Mapping[str, Any], ended: process.Ended, graph: Graph, device: str) -> Answer:
+    """What the child's record tells. OpenVINO names an operator by its node, or by its output."""
+    tool = f"openvino {found.get('openvino', '')}".strip()
+    if "taken" not in found:
+        words = found.get("error", "").splitlines()
+        return Answer(tool, {}, refused=words[-1] if words else ended.how or "it told nothing", log=ended.log)
+    taken: Mapping[str, bool] = found["taken"]
     verdicts = {}
     for operator in graph.operators:
-        called = next((name for name in (operator.name, *(t.name for t in operator.outputs)) if name in known), None)
+        called = next((name for name in (operator.name, *(t.name for t in operator.outputs)) if name in taken), None)
         if called is not None:
-            says = "" if known[called] else f"OpenVINO's {device} plugin does not take it"
-            verdicts[operator.index] = Verdict("npu" if known[called] else "host", says, said_by=tool)
+            says = "" if taken[called] else f"OpenVINO's {device} plugin does not take it"
+            verdicts[operator.index] = Verdict("npu" if taken[called] else "host", says, said_by=tool)
     return Answer(tool, verdicts)
-
-
-def _names(operation: Any) -> list[str]:
-    return [operation.get_friendly_name()]

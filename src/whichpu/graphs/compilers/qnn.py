@@ -7,7 +7,6 @@ only when the session holds the provider. Source: onnxruntime-qnn 2.7.0; ONNX Ru
 from __future__ import annotations
 
 import json
-import logging
 import re
 import sys
 import tempfile
@@ -22,6 +21,9 @@ from whichpu.graphs.graph import Graph, Operator
 
 PACKAGE = "onnxruntime_qnn"
 PROVIDER = "QNNExecutionProvider"
+CHILD = Path(__file__).with_name("qnn_child.py")
+QUANTISER = Path(__file__).with_name("qnn_quantise_child.py")
+CONVERSIONS = ("QuantizeLinear", "DequantizeLinear")
 TIMEOUT_S = 300.0
 SOC_MODEL = {"73": "43", "68": "30"}
 """A chip of each generation, by QNN's number: Snapdragon 8 Gen 2, Snapdragon 888. Float needs it named."""
@@ -46,9 +48,9 @@ def ask(path: Path, graph: Graph, target: Target) -> Answer:
     with tempfile.TemporaryDirectory(prefix="whichpu-qnn-") as temporary:
         folder = Path(temporary)
         names = named(process.copied(path, folder), graph)
-        model = quantised(folder, target.options["precision"], graph)
-        child = Path(__file__).with_name("qnn_child.py")
-        words = [target.python or sys.executable, str(child), json.dumps(options(target)), model, "answer.json"]
+        precision = target.options["precision"]
+        model = quantised(folder, precision) if to_quantise(precision, graph) else "model.onnx"
+        words = [target.python or sys.executable, str(CHILD), json.dumps(options(target)), model, "answer.json"]
         ended = process.run(words, folder, TIMEOUT_S)
         out = folder / "answer.json"
         found = json.loads(out.read_text()) if out.is_file() else {}
@@ -97,67 +99,22 @@ def _nodes(body: Any) -> Iterator[Any]:
                 yield from _nodes(attribute.g)
 
 
-def quantised(folder: Path, precision: str, graph: Graph) -> str:
-    """The file to compile: the model, or what ONNX Runtime's quantiser makes of a float one where asked."""
-    if precision == "fp16" or any(
-        operator.type in ("QuantizeLinear", "DequantizeLinear") for operator in graph.operators
-    ):
-        return "model.onnx"
-    from onnxruntime.quantization import QuantType, quantize
-    from onnxruntime.quantization.execution_providers.qnn import get_qnn_qdq_config, qnn_preprocess_model
+def to_quantise(precision: str, graph: Graph) -> bool:
+    """Whether the model is float and the precision is not."""
+    return precision != "fp16" and not any(operator.type in CONVERSIONS for operator in graph.operators)
 
-    source, made = folder / "model.onnx", folder / "quantised.onnx"
-    prepared = folder / "prepared.onnx"
-    logging.getLogger().addFilter(_quiet)
-    try:
-        if qnn_preprocess_model(str(source), str(prepared)):
-            source = prepared
-        activations = QuantType.QUInt16 if precision == "w8a16" else QuantType.QUInt8
-        config = get_qnn_qdq_config(
-            str(source), _Samples(source), activation_type=activations, weight_type=QuantType.QUInt8
-        )
-        quantize(str(source), str(made), config)
-    except Exception as problem:  # the quantiser raises many kinds
+
+def quantised(folder: Path, precision: str) -> str:
+    """What ONNX Runtime's quantiser makes of the copy; raises :class:`UserError` where it does not take it."""
+    words = [sys.executable, str(QUANTISER), precision, "model.onnx", "quantised.onnx"]
+    ended = process.run(words, folder, TIMEOUT_S)
+    if not (folder / "quantised.onnx").is_file():
+        said = next((line for line in ended.log.splitlines() if line.startswith("model.onnx: ")), ended.how)
         raise UserError(
-            f"ONNX Runtime's quantiser does not take the model: {problem}", "quantise it and analyse that"
-        ) from problem
-    finally:
-        logging.getLogger().removeFilter(_quiet)
-    return made.name
-
-
-def _quiet(record: logging.LogRecord) -> bool:
-    """The quantiser advises at the root logger to prepare the model, though it is."""
-    return "pre-processing" not in record.getMessage()
-
-
-NUMBERS = {"float": "float32", "double": "float64"}
-"""ONNX Runtime's words for element types where they are not NumPy's."""
-
-
-class _Samples:
-    """Two random samples: they set scales, never where an operator runs."""
-
-    def __init__(self, model: Path) -> None:
-        import numpy as np
-        import onnxruntime
-
-        session = onnxruntime.InferenceSession(str(model), providers=["CPUExecutionProvider"])
-        random = np.random.default_rng(0)
-        self.left: list[dict[str, Any]] = [{}, {}]
-        for given in session.get_inputs():
-            kind = given.type.removeprefix("tensor(").removesuffix(")")
-            dtype = NUMBERS.get(kind, kind)
-            shape = [size if isinstance(size, int) else 1 for size in given.shape]
-            for sample in self.left:
-                values = random.standard_normal(shape) if dtype.startswith("float") else np.zeros(shape)
-                sample[given.name] = values.astype(dtype)
-
-    def get_next(self) -> dict[str, Any] | None:
-        return self.left.pop() if self.left else None
-
-    def set_range(self, start_index: int, end_index: int) -> None:
-        """Not asked for: ONNX Runtime calls it for samples that come in parts."""
+            f"ONNX Runtime's quantiser does not take the model ({said.removeprefix('model.onnx: ')})",
+            "quantise it and analyse that",
+        )
+    return "quantised.onnx"
 
 
 def answer(found: Mapping[str, Any], ended: process.Ended, graph: Graph, names: Mapping[str, str]) -> Answer:
