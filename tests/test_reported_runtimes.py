@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from whichpu.errors import UserError
 from whichpu.results.entries import METRICS
+from whichpu.results.entries_of import LOADGEN_PERCENTILE
 from whichpu.results.reported import Source, parsed, read
 from whichpu.results.reported.figures import Figures, step_of, table
 
@@ -260,6 +261,7 @@ def test_loadgen_summary_and_detail_agree_and_keep_the_verdict():
     assert detail.tool_version == "6.0.17 @ d6147c7eb7" and detail.values["latency_p99"].count == 303
     assert summary.doubts == ["LoadGen calls the run INVALID: Early stopping satisfied: no"]
     assert not only("loadgen_single.txt").doubts
+    assert summary.values["latency_p99"].terms["percentile"] == LOADGEN_PERCENTILE
 
 
 def test_loadgen_without_a_result_is_no_zero():

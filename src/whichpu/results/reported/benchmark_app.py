@@ -187,11 +187,12 @@ def _report(found: Told, source: Source) -> Reported:
         raise UserError("has no results: benchmark_app did not finish", "give the report of a run that did")
     figures = Figures(TOOL)
     terms, count = _terms(found), whole(_said(found, "count"))
+    first: dict[str, str] = {name: terms[name] for name in ("boundary", "batch") if name in terms}
+    once: dict[str, dict[str, str]] = {"load": {}, "first": first}
     for key, metric in METRICS.items():
         if key in found:
             cell = found[key]
-            plain = key in ("load", "first")
-            figures.put(metric, cell.told, cell.where, cell.scale, {} if plain else terms, None if plain else count)
+            figures.put(metric, *cell, once.get(key, terms), None if key in once else count)
     _median(figures, found, terms, count)
     if "throughput" in found:
         without = {name: value for name, value in terms.items() if name != "boundary"}

@@ -14,13 +14,15 @@ from typing import Any, NamedTuple
 from whichpu.errors import UserError
 from whichpu.results.reported import Reported, Source
 from whichpu.results.reported.fields import json_of
-from whichpu.results.reported.figures import AGAIN, FLOOR_RANK, Figures, told, whole
+from whichpu.results.reported.figures import AGAIN, Figures, told, whole
 
 TOOL = "MLPerf LoadGen"
 MARK = ":::MLLOG "
 TITLE = "MLPerf Results Summary"
 LINE = re.compile(r"^\s*([^:\n]*?)\s*:\s*(.*?)\s*$")
 BOUNDARY = "query to completion"
+PERCENTILE = "nearest rank (LoadGen)"
+"""As entries of our own runs of LoadGen call it: the value at place floor(p n) + 1."""
 
 METRICS = {"min": "latency_min", "mean": "latency_mean", "max": "latency_max"}
 PERCENTILES = {50.0: "latency_median", 90.0: "latency_p90", 95.0: "latency_p95", 99.0: "latency_p99",
@@ -116,7 +118,7 @@ def _reported(found: Told, source: Source, latency: re.Pattern[str], reasons: li
     for key, cell in found.items():
         metric = _metric(latency.fullmatch(key))
         if metric:
-            ranked = {"percentile": FLOOR_RANK} if metric in PERCENTILES.values() else {}
+            ranked = {"percentile": PERCENTILE} if metric in PERCENTILES.values() else {}
             figures.put(metric, cell.told, cell.where, 1.0, {"boundary": BOUNDARY, **terms, **ranked}, count)
         elif RATES.get(key) == scenario:
             figures.put("throughput", cell.told, cell.where, 1.0, terms)

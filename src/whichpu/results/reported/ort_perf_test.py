@@ -71,7 +71,7 @@ def _printed(text: str, source: Source) -> Reported:
             metric, definition = LATENCIES[label]
             figures.put(metric, value, where, NS[unit], terms | told(percentile=definition), count)
         elif label in OTHERS and unit in NS:
-            figures.put(OTHERS[label], value, where, NS[unit])
+            figures.put(OTHERS[label], value, where, NS[unit], {"boundary": "end_to_end"} if "First" in label else None)
     _rates(figures, found, terms, count)
     provider = _first(PROVIDER, text)
     path = _first(MODEL, text)
