@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from whichpu.errors import UserError
+from whichpu.results.comparability import ruling
 from whichpu.results.entries import METRICS
 from whichpu.results.entries_of import LOADGEN_PERCENTILE
 from whichpu.results.reported import Source, parsed, read
@@ -83,7 +84,8 @@ def test_trtexec_10_times_transfers_and_11_does_not():
     assert figure(eleven, "latency_mean") == (30_210_800, {"boundary": "without transfers"})
     assert figure(ten, "latency_p99") == (31_544_400, {"boundary": "with transfers", "percentile": "nearest rank"})
     assert ten.values["latency_mean"].count == 101 and ten.values["latency_mean"].step == pytest.approx(100)
-    assert ten.values["throughput"].value == 32.7494
+    assert figure(ten, "throughput") == (32.7494, {"boundary": "with transfers", "scenario": "async"})
+    assert ruling("throughput", eleven, ten).refused == "trtexec 10 times transfers, 11 does not"
     assert ten.device == "NVIDIA GeForce RTX 4090" and ten.precision == "FP32+FP16"
     assert "unstable" in ten.doubts[0]
 
@@ -129,8 +131,8 @@ def test_a_profile_is_a_sum_over_layers_and_says_so():
 def test_hailo_rates_of_both_modes_and_latencies_of_both_places_are_kept_apart():
     host, device = entries_of("hailortcli_benchmark.csv")
     assert (host.contender, device.contender) == ("HailoRT", "HailoRT (hw_only)")
-    assert figure(host, "throughput") == (324.718, {"scenario": "streaming"})
-    assert figure(device, "throughput") == (326.567, {"scenario": "hw_only"})
+    assert figure(host, "throughput") == (324.718, {"boundary": "end_to_end", "scenario": "streaming"})
+    assert figure(device, "throughput") == (326.567, {"boundary": "the device alone", "scenario": "hw_only"})
     assert figure(device, "latency_mean") == (7_495_880, {"boundary": "the device alone"})
     assert "the device alone" in host.absent["latency_mean"]
     assert figure(host, "power") == (3.43733, {"statistic": "mean", "scope": "npu"})
@@ -155,7 +157,7 @@ def test_hailo_run_has_an_entry_a_network_and_says_which_failed():
 def test_hailo_run2_gives_units_in_texts_and_prints_its_last_lines_last():
     host, device = entries_of("hailortcli_run2.json")
     assert host.values["power"].value == 1.4 and host.values["temperature"].value == 46.2
-    assert figure(host, "throughput") == (120.512345, {"scenario": "full_async"})
+    assert figure(host, "throughput") == (120.512345, {"boundary": "end_to_end", "scenario": "full_async"})
     assert figure(device, "latency_mean")[0] == 7_901_200
     watts = (FOLDER / "hailortcli_run2.json").read_text()
     milli = parsed(watts.replace('"1.400000 W"', '"1400.0 mW"').encode(), "x").entries[0]
@@ -178,7 +180,7 @@ def test_hailo_pipeline_statistics_are_refused_for_they_name_no_unit():
 def test_benchmark_app_forms_agree_on_what_they_hold():
     csv, log = only("benchmark_app.csv"), only("benchmark_app.log")
     assert csv.model == "mnist" and csv.device == "CPU" and csv.precision is None and log.precision == "bfloat16"
-    assert csv.values["throughput"].terms == {"scenario": "async, 2 requests", "batch": "1"}
+    assert csv.values["throughput"].terms == {"boundary": "end_to_end", "scenario": "async, 2 requests", "batch": "1"}
     assert log.values["throughput"].terms["scenario"] == "SingleStream" and log.values["throughput"].value == 9351.67
     assert figure(csv, "latency_median")[1]["percentile"] == "nearest rank"
     assert "percentile" not in figure(log, "latency_median")[1]
@@ -189,7 +191,8 @@ def test_benchmark_app_forms_agree_on_what_they_hold():
 
 def test_benchmark_app_percentile_is_no_median():
     entry = only("benchmark_app.json")
-    assert entry.values["latency_p90"].value == 80_000 and "latency_median" not in entry.values
+    assert entry.values["latency_p90"].value == 80_000
+    assert entry.absent["latency_median"] == "benchmark_app gave p90 instead (-latency_percentile)"
     body = """{"configuration_setup": {"target_device": "GPU", "api": "sync", "batch_size": "4"},
       "execution_results": {"load_network_time": "12.5", "latency_median": "2.5", "percentile_boundary": "99",
       "latency_avg": "2.25", "throughput": "1700.1", "iterations_num": "1000"}}"""
@@ -218,7 +221,10 @@ def test_perf_test_prints_and_writes():
     printed = only("onnxruntime_perf_test.txt")
     assert printed.values["load"].value == 217_932_000 and printed.values["first"].value == 196_000_000
     assert printed.values["latency_mean"].value == 98_961_997 and printed.values["latency_mean"].count == 5
-    assert figure(printed, "throughput") == (10.104, {"scenario": "SingleStream", "threads": "1"})
+    assert figure(printed, "throughput") == (
+        10.104,
+        {"boundary": "end_to_end", "scenario": "SingleStream", "threads": "1"},
+    )
     assert printed.values["memory"].value == 271_122_432
     busy = (FOLDER / "onnxruntime_perf_test.txt").read_text().replace("run time: 0.494854", "run time: 0.25")
     assert parsed(busy.encode(), "x").entries[0].values["throughput"].terms["scenario"] == "async"
@@ -249,9 +255,10 @@ def test_a_profile_tells_the_first_run_apart_and_who_ran_the_operators():
 
 
 def test_loadgen_gives_each_scenario_its_own_throughput():
-    assert figure(only("loadgen_single.txt"), "throughput") == (1571.47, {"scenario": "SingleStream", "batch": "1"})
-    assert figure(only("loadgen_server.txt"), "throughput") == (295.06, {"scenario": "Server", "batch": "1"})
-    assert figure(only("loadgen_offline.txt"), "throughput") == (1612.6, {"scenario": "Offline"})
+    for name, rate, scenario in (("single", 1571.47, "SingleStream"), ("server", 295.06, "Server"),
+                                 ("offline", 1612.6, "Offline")):  # fmt: skip
+        value, terms = figure(only(f"loadgen_{name}.txt"), "throughput")
+        assert (value, terms["scenario"]) == (rate, scenario)
     assert only("loadgen_multi.txt").absent["throughput"] == "LoadGen gives none for MultiStream"
 
 

@@ -195,8 +195,7 @@ def _report(found: Told, source: Source) -> Reported:
             figures.put(metric, *cell, once.get(key, terms), None if key in once else count)
     _median(figures, found, terms, count)
     if "throughput" in found:
-        without = {name: value for name, value in terms.items() if name != "boundary"}
-        figures.put("throughput", *found["throughput"][:2], terms=without, count=count)
+        figures.put("throughput", *found["throughput"][:2], terms=terms, count=count)
     device = _said(found, "devices") or _said(found, "device")
     precision = _said(found, "precision")
     entry = figures.entry(
@@ -222,6 +221,8 @@ def _median(figures: Figures, found: Told, terms: dict[str, str], count: int | N
     if "median" not in found or metric not in ("latency_median", "latency_p90", "latency_p95", "latency_p99"):
         return
     cell = found["median"]
+    if metric != "latency_median":
+        figures.lacks("latency_median", f"benchmark_app gave p{percent:g} instead (-latency_percentile)")
     ranked = told(percentile=None if "log" in found else FLOOR_RANK if "c++" in found else NEAREST_RANK)
     figures.put(metric, cell.told, cell.where, cell.scale, terms | ranked, count)
 

@@ -50,6 +50,7 @@ SUMMARY = (
     (re.compile(r"^\s*Power in streaming mode \(average\)\s*= (\S+ \S+)"), "power"),
 )
 LIVE_LABELS = {"fps": "fps", "hw latency": "hw", "overall latency": "overall"}
+ALONE = "the device alone"
 NOT_OVERALL = "hailortcli measured the latency of the device alone; --measure-overall-latency measures the host's"
 
 
@@ -173,16 +174,17 @@ def _live(lines: list[tuple[int, str]], source: Source) -> Reported:
 
 def _entries(found: Told, model: str | None, source: Source, mode: str | None, failed: str = "") -> list[Entry]:
     host, device = Figures(TOOL), Figures(TOOL)
-    alone = mode == "hw_only"
+    alone, inside, outside = mode == "hw_only", {"boundary": ALONE}, {"boundary": "end_to_end"}
     frames = whole(found["frames"].told) if "frames" in found else None
     if "fps" in found:
-        (device if alone else host).put("throughput", *found["fps"], terms=told(scenario=mode), count=frames)
+        figures, terms = (device, inside) if alone else (host, outside if mode else {})
+        figures.put("throughput", *found["fps"], terms=terms | told(scenario=mode), count=frames)
     if "hw_fps" in found:
-        device.put("throughput", *found["hw_fps"], terms={"scenario": "hw_only"})
+        device.put("throughput", *found["hw_fps"], terms=inside | {"scenario": "hw_only"})
     if "overall" in found:
-        host.put("latency_mean", *found["overall"], scale=1e6, terms={"boundary": "end_to_end"})
+        host.put("latency_mean", *found["overall"], scale=1e6, terms=outside)
     if "hw" in found:
-        device.put("latency_mean", *found["hw"], scale=1e6, terms={"boundary": "the device alone"})
+        device.put("latency_mean", *found["hw"], scale=1e6, terms=inside)
         host.lacks("latency_mean", NOT_OVERALL)
     _measured(found, device if alone else host)
     whole_, part = (_entry(one, model, source, label, failed) for one, label in ((host, ""), (device, " (hw_only)")))

@@ -113,13 +113,13 @@ def _reported(found: Told, source: Source, latency: re.Pattern[str], reasons: li
     if "validity" not in found:
         raise UserError("holds no result: LoadGen did not finish", "give the log of a test that ended")
     figures = Figures(TOOL)
-    terms = told(scenario=scenario, batch=_batch(found, scenario))
+    terms = told(boundary=BOUNDARY, scenario=scenario, batch=_batch(found, scenario))
     count = whole(found["queries"].told) if "queries" in found and scenario != "Offline" else None
     for key, cell in found.items():
         metric = _metric(latency.fullmatch(key))
         if metric:
             ranked = {"percentile": PERCENTILE} if metric in PERCENTILES.values() else {}
-            figures.put(metric, cell.told, cell.where, 1.0, {"boundary": BOUNDARY, **terms, **ranked}, count)
+            figures.put(metric, cell.told, cell.where, 1.0, terms | ranked, count)
         elif RATES.get(key) == scenario:
             figures.put("throughput", cell.told, cell.where, 1.0, terms)
     figures.lacks("throughput", f"LoadGen gives none for {scenario or 'this scenario'}")

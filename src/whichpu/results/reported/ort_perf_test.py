@@ -84,7 +84,7 @@ def _rates(
 ) -> None:
     if "Number of inferences per second" in found:
         value, _, where = found["Number of inferences per second"]
-        figures.put("throughput", value, where, 1.0, {k: v for k, v in terms.items() if k != "boundary"}, count)
+        figures.put("throughput", value, where, 1.0, terms, count)
     if "Peak working set size" in found:
         value, _, where = found["Peak working set size"]
         figures.put("memory", value, where, 1.0, {"scope": "process", "statistic": "peak"})

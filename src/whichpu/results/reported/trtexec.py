@@ -20,8 +20,8 @@ from whichpu.results.reported.figures import AGAIN, LINEAR, NEAREST_RANK, Figure
 
 TOOL = "trtexec"
 WITH, WITHOUT = "with transfers", "without transfers"
-AHEAD = {"scenario": "async"}
-"""A query is enqueued while the one before it still runs."""
+AHEAD = "async"
+"""Scenario of the throughput: a query is enqueued while the one before it still runs."""
 LAYERS = "sum over layers"
 TIMES = re.compile(r'^\s*\[\s*\{\s*"(?:start|end)(?:Enq|H2d|In)Ms"')
 PROFILE = re.compile(r'^\s*\[\s*\{\s*"count"\s*:')
@@ -110,11 +110,13 @@ def _log(text: str, source: Source) -> Reported:
     version, queries = _version(text), QUERIES.search(text)
     count = whole(queries[1]) if queries else None
     figures = Figures(TOOL)
-    boundary = _boundary(text, rows, version)
-    _latencies(figures, rows, told(boundary=boundary), count)
+    terms = told(boundary=_boundary(text, rows, version))
+    _latencies(figures, rows, terms, count)
     number, words = rows.get("Throughput", (0, ""))
     if words:
-        figures.put("throughput", words.removesuffix(" qps").strip(), f"line {number}", 1.0, AHEAD, count)
+        figures.put(
+            "throughput", words.removesuffix(" qps").strip(), f"line {number}", 1.0, terms | {"scenario": AHEAD}, count
+        )
     entry = figures.entry(
         source,
         _first(MODEL, text, stem),
