@@ -31,8 +31,10 @@ PARAMETERS = {
 }  # fmt: skip
 """Inputs that say how to work, not what to work on."""
 LSTM_GATES, LSTM_PEEPHOLES, LSTM_PROJECTION, LSTM_NORMS = range(1, 9), (9, 10, 11), (16, 17), (20, 21, 22, 23)
-CERTAIN = 255
-"""No 8-bit weight is further from its zero point."""
+CERTAIN, SYMMETRIC = 255, 128
+"""No 8-bit weight is further from its zero point; none of int8 around 0."""
+FAR_BELOW = 127 * 65536
+"""Sums of absolute weights up to here need no look at the weights: it is the lowest limit of all."""
 
 
 def data(facts: Facts) -> Tensor:
@@ -129,13 +131,15 @@ def _weight_sum(facts: Facts) -> int:
     sizes = known(weights, facts.operator)
     axis = 3 if facts.operator.type == "DEPTHWISE_CONV_2D" else 0
     each = int(np.prod(sizes)) // max(1, sizes[axis]) if sizes else 1
-    if each * CERTAIN <= 1 << 20:
-        return each * CERTAIN
+    points = weights.quantisation.zero_points if weights.quantisation else ()
+    bound = each * (SYMMETRIC if weights.dtype == "int8" and not any(points) else CERTAIN)
+    if bound <= FAR_BELOW:
+        return bound
     if weights.read is None:
         raise UnknownFactError(f"the weights of {facts.operator.name!r} are computed")
     values = weights.read().astype(np.int64)
-    points = np.array(weights.quantisation.zero_points or (0,) if weights.quantisation else (0,), np.int64)
-    around = points.reshape([-1 if a == axis else 1 for a in range(len(sizes))]) if len(points) > 1 else points
+    zero = np.array(points or (0,), np.int64)
+    around = zero.reshape([-1 if a == axis else 1 for a in range(len(sizes))]) if len(zero) > 1 else zero
     return int(np.abs(values - around).sum(axis=tuple(a for a in range(len(sizes)) if a != axis)).max())
 
 
@@ -344,6 +348,8 @@ FACTS: Mapping[str, Callable[[Facts], Any]] = {
     "scale_w": _scale_of(2),
     "splits": lambda f: int(f.attribute("num_splits", 0)),
     "batch_dims": lambda f: int(f.attribute("batch_dims", 0)),
+    "why": lambda f: f.attribute("why"),
+    "source_type": lambda f: f.attribute("source_type"),
     "gates": lambda f: all(f.operator.input(at) is not None for at in LSTM_GATES),
     "peephole": lambda f: any(f.operator.input(at) is not None for at in LSTM_PEEPHOLES),
     "projection": lambda f: any(f.operator.input(at) is not None for at in LSTM_PROJECTION),
