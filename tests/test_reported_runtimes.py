@@ -36,6 +36,7 @@ FORMATS = {
     "trtexec_10.log": "trtexec",
     "trtexec_11.log": "trtexec",
     "trtexec_8_dla.log": "trtexec",
+    "trtexec_7.log": "trtexec",
     "trtexec_times.json": "trtexec",
     "trtexec_profile.json": "trtexec",
     "hailortcli_run.csv": "hailortcli",
@@ -102,6 +103,21 @@ def test_what_trtexec_says_of_transfers_is_believed_before_its_version():
     assert figure(ssd, "latency_median")[1]["boundary"] == "without transfers"
     assert ssd.contender == "TensorRT (DLA, trtexec)" and "2 layers were asked of the DLA" in ssd.doubts[0]
     assert ssd.absent["latency_p90"] == "trtexec does not report it"
+
+
+def test_trtexec_7_has_a_line_a_statistic():
+    entry = only("trtexec_7.log")
+    found = {metric: value.value for metric, value in entry.values.items()}
+    assert found == {
+        "latency_min": 2_380_860,
+        "latency_max": 7_181_640,
+        "latency_mean": 2_568_690,
+        "latency_median": 2_503_910,
+        "latency_p99": 3_178_710,
+        "throughput": 383.698,
+    }
+    assert entry.values["latency_p99"].where == "line 14, percentile" and entry.model == "resnet34"
+    assert entry.values["latency_mean"].terms == {"boundary": "with transfers"}
 
 
 def test_exported_times_are_samples_and_have_no_throughput():

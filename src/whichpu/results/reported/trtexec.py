@@ -16,7 +16,7 @@ from typing import Any
 from whichpu.errors import UserError
 from whichpu.results.reported import Reported, Source
 from whichpu.results.reported.fields import json_of, not_negative
-from whichpu.results.reported.figures import AGAIN, LINEAR, NEAREST_RANK, Figures, ranks, slowest, stem, told, whole
+from whichpu.results.reported.figures import AGAIN, LINEAR, NEAREST_RANK, PERCENTS, Figures, slowest, stem, told, whole
 
 TOOL = "trtexec"
 WITH, WITHOUT = "with transfers", "without transfers"
@@ -25,7 +25,9 @@ AHEAD = "async"
 LAYERS = "sum over layers"
 TIMES = re.compile(r'^\s*\[\s*\{\s*"(?:start|end)(?:Enq|H2d|In)Ms"')
 PROFILE = re.compile(r'^\s*\[\s*\{\s*"count"\s*:')
-LOG = re.compile(r"TensorRT\.trtexec|=== (?:Performance summary|Model Options|Inference Options) ===")
+LOG = re.compile(
+    r"TensorRT\.trtexec|\] Host Latency$|=== (?:Performance summary|Model Options|Inference Options) ===", re.M
+)
 
 VERSION = re.compile(r"TensorRT version: (\d+(?:\.\d+)+)")
 BANNER = re.compile(r"\[TensorRT v(\d{4,6})\]")
@@ -36,11 +38,15 @@ DLA = re.compile(r"\bDLACore: ?(\d+)|--useDLACore=(\d+)")
 MODEL = re.compile(r"\] Model: (\S+)|--(?:onnx|loadEngine)=(\S+)")
 PRECISION = re.compile(r"\] Precision: (.+)")
 QUERIES = re.compile(r"Timing trace has (\d+) queries")
-ROW = re.compile(r"(?:^|\] )(Throughput|Latency|H2D Latency|D2H Latency|GPU Compute Time): (.*)")
+ROW = re.compile(r"(?:^|\] )(Throughput|throughput|Latency|H2D Latency|D2H Latency|GPU Compute Time): (.*)")
 PART = re.compile(r"(min|max|mean|median|percentile\((\d+(?:\.\d+)?)%\)) = (\S+) ms")
+OLD = re.compile(r"(min|max|mean|median|percentile): (\S+) ms(?: at (\d+(?:\.\d+)?)%)?")
 FELL_BACK = re.compile(r"Switching this layer's device type to GPU|Switching to GPU for layer")
 WARNING = re.compile(r"\[W\] \* (.+)")
 KEPT = {"min": "latency_min", "max": "latency_max", "mean": "latency_mean", "median": "latency_median"}
+
+Rows = dict[str, tuple[int, str]]
+"""Lines of the summary by their label: their numbers, and what follows."""
 
 
 def recognises(head: str, name: str) -> bool:
@@ -104,14 +110,19 @@ def _profile(rows: list[dict[str, Any]], source: Source) -> Reported:
 
 
 def _log(text: str, source: Source) -> Reported:
-    rows = {found[1]: (number, found[2]) for number, line in _lines(text) if (found := ROW.search(line))}
-    if "Latency" not in rows and "Throughput" not in rows:
+    rows = {
+        found[1].replace("throughput", "Throughput"): (number, found[2])
+        for number, line in _lines(text)
+        if (found := ROW.search(line))
+    }
+    parts = _parts(rows) or _old_parts(text)
+    if not parts and "Throughput" not in rows:
         raise UserError("holds no performance summary: trtexec did not finish, or only built", "give the whole log")
     version, queries = _version(text), QUERIES.search(text)
     count = whole(queries[1]) if queries else None
     figures = Figures(TOOL)
     terms = told(boundary=_boundary(text, rows, version))
-    _latencies(figures, rows, terms, count)
+    _latencies(figures, parts, terms, count)
     number, words = rows.get("Throughput", (0, ""))
     if words:
         figures.put(
@@ -134,20 +145,36 @@ def _lines(text: str) -> list[tuple[int, str]]:
     return list(enumerate(text.splitlines(), 1))
 
 
-def _latencies(figures: Figures, rows: dict[str, tuple[int, str]], terms: dict[str, str], count: int | None) -> None:
+def _parts(rows: Rows) -> list[tuple[str, str, str, int]]:
+    """Statistics of the latency: name, percentage (empty: none), value in ms, line."""
     number, words = rows.get("Latency", (0, ""))
-    for name, percent, value in PART.findall(words):
+    return [(name, percent, value, number) for name, percent, value in PART.findall(words)]
+
+
+def _old_parts(text: str) -> list[tuple[str, str, str, int]]:
+    """The same of logs of TensorRT 7 and 8.0: a line each below ``Host Latency``."""
+    parts, inside = [], False
+    for number, line in _lines(text):
+        words = line.rpartition("] ")[2].strip()
+        found = OLD.match(words)
+        if inside and found:
+            parts.append((found[1], found[3] or "", found[2], number))
+        elif not words.startswith(("throughput", "walltime")):
+            inside = words == "Host Latency"
+    return parts
+
+
+def _latencies(
+    figures: Figures, parts: list[tuple[str, str, str, int]], terms: dict[str, str], count: int | None
+) -> None:
+    for name, percent, value, number in parts:
         metric = f"latency_p{percent}" if percent else KEPT[name]
-        if percent and metric not in ("latency_p90", "latency_p95", "latency_p99", "latency_p99.9"):
-            continue
-        definition = NEAREST_RANK if percent else LINEAR
-        where = f"line {number}, {name}"
-        figures.put(
-            metric, value, where, 1e6, ranks(terms, definition) if percent or name == "median" else terms, count
-        )
+        if metric in (*KEPT.values(), *PERCENTS):
+            ranked = {"percentile": NEAREST_RANK if percent else LINEAR} if percent or name == "median" else {}
+            figures.put(metric, value, f"line {number}, {name}", 1e6, terms | ranked, count)
 
 
-def _boundary(text: str, rows: dict[str, tuple[int, str]], version: str | None) -> str | None:
+def _boundary(text: str, rows: Rows, version: str | None) -> str | None:
     moved = [not_negative(value) for name in ("H2D Latency", "D2H Latency") for value in _maxima(rows.get(name))]
     option, flag = OPTION.search(text), FLAG.search(text)
     if moved and None not in moved:
@@ -156,7 +183,7 @@ def _boundary(text: str, rows: dict[str, tuple[int, str]], version: str | None) 
         kept = option[1] == "Enabled" if option else flag is not None and flag[1] != "noDataTransfers"
         return WITH if kept else WITHOUT
     if version is None:
-        return None
+        return WITH if "(end to end " in text else None  # TensorRT 7 and 8.0 name no version
     return WITH if int(version.split(".")[0]) < 11 else WITHOUT
 
 
