@@ -2,7 +2,7 @@
 
 What TensorFlow's quantiser has no integer form for stays in float between a DEQUANTIZE and a QUANTIZE. Activations,
 BatchNormalization and constants by channel are taken into the convolution before them. A model with Q/DQ is folded
-first: the converter quantises it anew.
+first; the converter quantises it anew, and Q and DQ left over at its edges disappear.
 """
 
 from __future__ import annotations
@@ -1012,7 +1012,7 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(COMPARISONS, _compared),
     **dict.fromkeys(REDUCTIONS, _reduced),
     **dict.fromkeys(GLOBAL, _global),
-    **dict.fromkeys(("Identity", "Dropout"), _nothing),
+    **dict.fromkeys(("Identity", "Dropout", "QuantizeLinear", "DequantizeLinear"), _nothing),
     **dict.fromkeys(("Reshape", "Flatten", "Squeeze", "Unsqueeze"), _reshaped),
     **dict.fromkeys(("LayerNormalization", "InstanceNormalization"), _layer),
     **dict.fromkeys(("Softmax", "LogSoftmax"), _softmax),

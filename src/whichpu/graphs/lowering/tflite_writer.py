@@ -129,8 +129,10 @@ class Writer:
             return tensor
         key = (id(tensor), real, True)
         if key not in self.forms:
-            kind = "DEQUANTIZE" if real else "QUANTIZE"
-            self.forms[key] = self.add(kind, [tensor], tensor.shape, wanted)
+            self.forms[key] = self.add("DEQUANTIZE" if real else "QUANTIZE", [tensor], tensor.shape, wanted)
+            maker = self.made.get(id(tensor))
+            if not real and maker is not None:  # it is there because of what was left in float, not of what follows
+                self.operators[-1].origins = maker.origins
         return self.forms[key]
 
     def _turned(self, tensor: Tensor, last: bool, rank: int) -> Tensor:
