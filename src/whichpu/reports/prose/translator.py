@@ -20,6 +20,8 @@ from whichpu.reports.words import SCORES
 from whichpu.results.entries import METRICS
 
 LANGUAGES = ("en", "ko")
+PRICE = "price"
+"""The one figure that is no measurement: from the user's own table."""
 LADDERS = {"ns": units.time_unit, "J": units.energy_unit, "W": units.power_unit}
 
 
@@ -87,7 +89,7 @@ class Translator:
         if key.startswith("score:"):
             name = key.removeprefix("score:")
             return self.label(SCORES.get(name, name))
-        return self.label(METRICS[key].says)
+        return self.label(METRICS[key].says if key in METRICS else PRICE)
 
     def names(self, names: Sequence[str]) -> str:
         """Names in a row, joined as the language does."""
