@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from whichpu.reports import units
 from whichpu.reports.figures import alone, named
 from whichpu.reports.tables import NAME_LEAST, Column, print_item, print_tables, safe
-from whichpu.results.entries import Entry
+from whichpu.results.entries import METRICS, Entry
 from whichpu.results.nway import keys_of
 from whichpu.results.reported import Reported
 
@@ -63,13 +63,16 @@ def _figures(entries: list[Entry], screen: Console) -> None:
 
 
 def _absent(entries: list[Entry], screen: Console) -> None:
+    """Reasons once each; what no entry has and the file just doesn't hold is told in one line."""
     said: dict[str, dict[str, None]] = {}
     for entry in entries:
         for key, reason in entry.absent.items():
             if key not in entry.values:
-                said.setdefault(reason, {})[named(key)] = None
-    if said:
-        screen.print("Not there:", markup=False)
+                plain = reason.endswith(f" no {named(key)}") or key not in METRICS
+                said.setdefault("" if plain else reason, {})[named(key)] = None
+    there = {named(key) for entry in entries for key in entry.values}
+    nowhere = [name for name in said.pop("", {}) if name not in there]
+    if nowhere:
+        print_item(screen, f"Not in the file: {', '.join(nowhere)}", indent=0)
     for reason, figures in list(said.items())[:SHOWN_MOST]:
-        plain = reason if len(figures) == 1 else f"{', '.join(figures)}: {reason}"
-        print_item(screen, plain if len(figures) > 1 else f"{next(iter(figures))}: {reason}", indent=2)
+        print_item(screen, f"No {', '.join(figures)}: {reason}", indent=0)

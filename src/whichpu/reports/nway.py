@@ -10,14 +10,16 @@ from whichpu.reports.figures import named, together
 from whichpu.reports.tables import NAME_LEAST, Column, print_item, print_tables, safe, table
 from whichpu.reports.words import VERDICTS
 from whichpu.results.comparison import Comparison
-from whichpu.results.entries import Entry
+from whichpu.results.entries import METRICS, Entry
 from whichpu.results.nway import NEITHER
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 SHOWN_MOST = 20
-"""Contenders of a model that a terminal shows; JSON has all."""
+"""Models, and reasons of one kind, that a terminal shows; JSON has all."""
+CONTENDERS_MOST = 12
+"""Contenders of a model that a terminal shows beside the baseline."""
 MATRICES = ("latency_median", "latency_mean", "throughput")
 """Figures of which each contender is shown as a multiple of each other one."""
 SHOWN = "Shown"
@@ -43,10 +45,12 @@ def show(
     for row in rows:
         by_model.setdefault(row.model, []).append(row)
     there = {(entry.model, entry.contender): entry for entry in entries}
-    for model, each in by_model.items():
+    for model, each in list(by_model.items())[:SHOWN_MOST]:
         _model(model, each, there, screen, only_ratios)
         _matrices([row for row in pairs if row.model == model], screen)
         _words(each, screen)
+    if len(by_model) > SHOWN_MOST:
+        screen.print(f"\n{len(by_model) - SHOWN_MOST:,} more models: see --json.", markup=False)
     _left_open(rows, screen)
 
 
@@ -55,9 +59,9 @@ def _model(
 ) -> None:
     base = rows[0].baseline
     names = list(dict.fromkeys(row.contender for row in rows))
-    keys = list(dict.fromkeys(row.metric for row in rows))
+    keys = sorted({row.metric for row in rows}, key=_place)
     found = {(row.metric, row.contender): row for row in rows}
-    shown = names[:SHOWN_MOST]
+    shown = names[:CONTENDERS_MOST]
     known = {name: there.get((model, name)) for name in (base, *shown)}
     cells = [_cells(key, [base, *shown], known, found, only_ratios) for key in keys]
     figures = Column("", [_heading(key, unit) for key, (unit, _) in zip(keys, cells, strict=True)], folds=True)
@@ -70,6 +74,11 @@ def _model(
     print_tables(screen, figures._replace(least_of_names=NAME_LEAST), {how: columns})
     if len(names) > len(shown):
         screen.print(f"{len(names) - len(shown):,} more contenders: see --json.", markup=False)
+
+
+def _place(key: str) -> tuple[int, str]:
+    """Latencies first, scores last."""
+    return (list(METRICS).index(key) if key in METRICS else len(METRICS), key)
 
 
 def _cells(

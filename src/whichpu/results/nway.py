@@ -29,6 +29,9 @@ LEADING = ("latency_median", "latency_mean", "latency_p90", "latency_p95", "late
 NOT_SPREAD = ("latency_std",)
 """Latencies on which the range of single latencies says nothing."""
 
+EXACT = ("size",)
+"""Figures that are counted, not measured: any difference is one."""
+
 SINGLE = "no difference shown: single figures without an interval"
 OVERLAP = "no difference shown: the intervals overlap"
 EQUAL = "no difference shown: equal as printed"
@@ -263,7 +266,9 @@ def _apart(key: str, entry: Entry, base: Entry) -> tuple[bool | None, str]:
     if mine.low is not None and mine.high is not None and theirs.low is not None and theirs.high is not None:
         beyond = _beyond((mine.low, mine.high), (theirs.low, theirs.high))
         return beyond, OVERLAP if beyond is None else "the 95 % intervals are disjoint"
-    return None, EQUAL if mine.value == theirs.value else SINGLE
+    if mine.value == theirs.value:
+        return None, EQUAL
+    return (mine.value > theirs.value, "counted, not measured") if key in EXACT else (None, SINGLE)
 
 
 Range = tuple[float, float]

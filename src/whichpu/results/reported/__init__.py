@@ -19,6 +19,7 @@ import importlib
 import math
 import zlib
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -229,5 +230,6 @@ def _text(data: bytes, name: str) -> str:
     return text
 
 
+@cache
 def _importer(format: str) -> Importer:
     return cast(Importer, importlib.import_module(FORMATS[format], __name__))

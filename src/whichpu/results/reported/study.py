@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import msgspec
@@ -107,7 +108,7 @@ BY_ITSELF: dict[str, tuple[str, float]] = {
 
 SCOPES = {"gpu": "gpu", "cpu": "cpu", "npu": "npu", "board": "board", "system": "board", "device": "device",
           "host": "host", "package": "package", "module": "module", "process": "process"}  # fmt: skip
-FILLERS = ("per", "inference", "sample", "value", "results", "metrics", "performance", "model", "test", "score",
+FILLERS = ("per", "inference", "inferences", "inf", "second", "sample", "value", "results", "metrics", "performance", "model", "test", "score",
            "usage", "used", "time", "consumption", "rate")  # fmt: skip
 """Words that change nothing."""
 PLACES = re.compile(
@@ -337,28 +338,52 @@ def _figure(words: tuple[str, ...], value: float, where: str) -> Found | str:
     score = score_named(words)
     if score is not None:
         return _scored(score, words, number, step, where)
+    meaning = _meaning(words)
+    if isinstance(meaning, str):
+        return meaning
+    if number == 0 and meaning.unit in ("ns", "1/s", "J", "W") and meaning.key != "latency_std":
+        return "zero is no measurement of it, so it was left out"
+    better = METRICS[meaning.key].better
+    sizes = scaled(number, meaning.factor), scaled(step, meaning.factor)
+    return Found(
+        meaning.key, sizes[0], meaning.unit, better, meaning.scope, sizes[1], where, meaning.statistic, meaning.bare
+    )
+
+
+class Meaning(NamedTuple):
+    """What a key says of its number."""
+
+    key: str
+    unit: str
+    factor: float
+    scope: str | None
+    statistic: str | None
+    bare: bool
+
+
+@lru_cache(maxsize=10_000)
+def _meaning(words: tuple[str, ...]) -> Meaning | str:
     quantity = _quantity(words)
     if quantity is None:
         return "its key is not known, so it was left out"
     name, used = quantity
     rest = [word for word in words if word not in used]
-    statistics = [STATISTICS[word] for word in rest if word in STATISTICS]
-    units = [UNITS[word] for word in words if word in UNITS]
-    strangers = [word for word in rest if not _is_known(word)]
-    if strangers:
-        return f"what {strangers[0]!r} means here is not known, so it was left out"
+    statistic = next((STATISTICS[word] for word in reversed(rest) if word in STATISTICS), None)
+    stranger = next((word for word in rest if not _is_known(word)), None)
+    if stranger is not None:
+        return f"what {stranger!r} means here is not known, so it was left out"
+    units = [
+        UNITS[word] for before, word in zip(("", *words), words, strict=False) if word in UNITS and before != "per"
+    ]
     unit = units[-1] if units else BY_ITSELF.get(name)
-    key = _key(name, statistics[-1] if statistics else None)
-    if unit is None or key is None or unit[0] != METRICS[key].unit:
+    key = _key(name, statistic)
+    if key is None:
+        return f"the {statistic} of it is none of the figures that are compared, so it was left out"
+    if unit is None or unit[0] != METRICS[key].unit:
         return "its key names no unit that fits, so it was left out"
-    if number == 0 and unit[0] in ("ns", "1/s", "J", "W"):
-        return "zero is no measurement of it, so it was left out"
     scope = next((SCOPES[word] for word in words if word in SCOPES), None)
-    told = statistics[-1] if statistics and not key.startswith("latency_") and key != "throughput" else None
-    bare = name == "latency" and not statistics
-    return Found(
-        key, scaled(number, unit[1]), unit[0], METRICS[key].better, scope, scaled(step, unit[1]), where, told, bare
-    )
+    timed = name in ("latency", "throughput")
+    return Meaning(key, *unit, scope, None if timed else statistic, name == "latency" and statistic is None)
 
 
 def _key(name: str, statistic: str | None) -> str | None:
@@ -382,6 +407,7 @@ def _scored(name: str, words: tuple[str, ...], number: float, step: float, where
     return Found(f"score:{name}", scaled(number, factor), unit, better, None, scaled(step, factor), where)
 
 
+@lru_cache(maxsize=10_000)
 def _quantity(words: tuple[str, ...]) -> tuple[str, tuple[str, ...]] | None:
     """The quantity that words name, and the words that do."""
     text = f" {' '.join(words)} "
@@ -392,6 +418,7 @@ def _quantity(words: tuple[str, ...]) -> tuple[str, tuple[str, ...]] | None:
     return None
 
 
+@lru_cache(maxsize=10_000)
 def score_named(words: tuple[str, ...]) -> str | None:
     return next((word for word in words if word in SCORES), None)
 
@@ -400,6 +427,7 @@ def _is_known(word: str) -> bool:
     return any(word in known for known in (STATISTICS, UNITS, SCOPES, FILLERS))
 
 
+@lru_cache(maxsize=10_000)
 def words_of(key: str) -> tuple[str, ...]:
     """A key's words: ``avgGpuPowerWatts``, ``avg_gpu_power_watts`` and ``Avg GPU power (watts)`` are the same."""
     plain = key.replace("mAP", "map")

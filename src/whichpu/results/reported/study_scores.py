@@ -57,8 +57,7 @@ def read(text: str, source: Source) -> Reported:
     cells = _with_steps(_with_words(cells, _sentences(body)))
     doubts = {cell: said for cell in cells if (said := _misprint(cell, cells))}
     entries = [_entry(cell, source, doubts.get(cell)) for cell in cells]
-    told = [f"{cell.where}: {said}" for cell, said in doubts.items()]
-    return Reported(format="study-scores", tool=TOOL, source=source, entries=entries, notes=told + notes)
+    return Reported(format="study-scores", tool=TOOL, source=source, entries=entries, notes=notes)
 
 
 # ---------------------------------------------------------------- cells
