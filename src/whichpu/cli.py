@@ -20,10 +20,12 @@ from whichpu.commands.check import check
 from whichpu.commands.compare import compare
 from whichpu.commands.devices import devices
 from whichpu.commands.doctor import doctor
+from whichpu.commands.export import export
 from whichpu.commands.fix import fix
 from whichpu.commands.imports import import_
 from whichpu.commands.join import join
 from whichpu.commands.meters import meters
+from whichpu.commands.recommend import recommend
 from whichpu.commands.run import run
 from whichpu.commands.scenario import scenario
 from whichpu.commands.stored import report, show
@@ -36,7 +38,24 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # plain help answers in a third of the time
 )
-COMMANDS = (devices, doctor, meters, run, scenario, show, import_, compare, report, join, check, bisect, analyze, fix)
+COMMANDS = (
+    devices,
+    doctor,
+    meters,
+    run,
+    scenario,
+    show,
+    import_,
+    compare,
+    recommend,
+    report,
+    join,
+    export,
+    check,
+    bisect,
+    analyze,
+    fix,
+)
 NAMES = [command.__name__ for command in COMMANDS]
 for command in COMMANDS:
     app.command()(command)

@@ -3,6 +3,7 @@
 from whichpu.api.analysing import Analysed, analyze
 from whichpu.api.bisecting import bisect
 from whichpu.api.checking import Checked, check
+from whichpu.api.exporting import Exported, export, frame
 from whichpu.api.measuring import Measurement, Pathlike, load, measure
 from whichpu.api.scenarios import ScenarioMeasurement, scenario
 from whichpu.results.bisection import Bisection
@@ -18,6 +19,7 @@ __all__ = [
     "Campaign",
     "Checked",
     "Comparison",
+    "Exported",
     "Figures",
     "Measurement",
     "Pathlike",
@@ -30,6 +32,8 @@ __all__ = [
     "bisect",
     "check",
     "compare",
+    "export",
+    "frame",
     "load",
     "measure",
     "scenario",
