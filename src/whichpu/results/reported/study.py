@@ -108,8 +108,8 @@ BY_ITSELF: dict[str, tuple[str, float]] = {
 
 SCOPES = {"gpu": "gpu", "cpu": "cpu", "npu": "npu", "board": "board", "system": "board", "device": "device",
           "host": "host", "package": "package", "module": "module", "process": "process"}  # fmt: skip
-FILLERS = ("per", "inference", "inferences", "inf", "second", "sample", "value", "results", "metrics", "performance", "model", "test", "score",
-           "usage", "used", "time", "consumption", "rate")  # fmt: skip
+FILLERS = ("per", "inference", "inferences", "inf", "second", "sample", "value", "results", "metrics", "performance",
+           "model", "test", "score", "usage", "used", "time", "consumption", "rate")  # fmt: skip
 """Words that change nothing."""
 PLACES = re.compile(
     r"tensor-?rt|onnx|hailo|openvino|torch|tflite|litert|opencv|core ?ml|qnn|rknn|ncnn|mnn|jetson|rtx|gtx|raspberry"
