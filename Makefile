@@ -1,7 +1,7 @@
-# make demo | plates | test | lint | clean. Creates what it needs in .venv*; else touches only build, demo and WhichPU's cache.
+# make demo | plates | test | lint | catalogue | clean. Creates what it needs in .venv*; else touches only build, demo and WhichPU's cache.
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: demo plates test lint clean
+.PHONY: demo plates test lint catalogue clean
 .NOTPARALLEL:  # nothing may run beside a measurement, an installation least of all
 
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
@@ -31,6 +31,13 @@ lint: .venv/test.stamp
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
 	.venv/bin/mypy
+
+# Brings new texts into the catalogues of src/whichpu/locale, where they are to be translated.
+catalogue: .venv/test.stamp
+	mkdir -p build
+	.venv/bin/pybabel extract -F babel.cfg --no-default-keywords -k said:1c,2 -k label -k _ -k Metric:3 --no-location \
+		-o build/whichpu.pot .
+	.venv/bin/pybabel update -D whichpu -i build/whichpu.pot -d src/whichpu/locale -w 120 --no-fuzzy-matching
 
 clean:
 	rm -rf .venv .venv-opencv5 .venv-py38 demo build dist

@@ -1,8 +1,8 @@
 """Korean particles by the final sound of the word before them: 은/는, 이/가, 을/를, 과/와, 으로/로.
 
 The rule: a final consonant takes the first form, a vowel the second; 로 also follows ㄹ. A particle goes with the word
-before what stands in brackets, not with that. How Latin names sound in Korean follows the loanword orthography (외래어 표기법) as far as endings go: single letters by
-their names, capitals letter by letter, words by their spelling, names that break the pattern by a table.
+before what stands in brackets, not with that. Latin names end as the loanword orthography (외래어 표기법) writes
+them: single letters by their names, capitals letter by letter, words by their spelling, odd ones by a table.
 """
 
 from __future__ import annotations
