@@ -150,12 +150,12 @@ class Found(NamedTuple):
 
 
 def recognises(head: str, name: str) -> bool:
-    """JSON that names a platform or models, and a figure by one of the words known."""
+    """JSON with a latency, a throughput or a score under one of the words known: the last format to be asked."""
     if not head.lstrip().startswith(("{", "[")):
         return False
-    words = {words_of(key) for key in re.findall(r'"([^"\\]{1,80})"\s*:', head)}
-    named = any(key in ABOUT or key in ("models", "results", "benchmarks", "platforms") for key in map("_".join, words))
-    return named and any(_quantity(key) is not None or score_named(key) is not None for key in words)
+    keys = {words_of(key) for key in re.findall(r'"([^"\\]{1,80})"\s*:', head)}
+    told = {found[0] for key in keys if (found := _quantity(key)) is not None}
+    return bool(told & {"latency", "throughput"}) or any(score_named(key) is not None for key in keys)
 
 
 def read(text: str, source: Source) -> Reported:
