@@ -108,13 +108,14 @@ def _recommend(
     from whichpu.results import anything
 
     entries = [entry for file in files for entry in file.entries]
-    found = advise(entries, limits, objectives or ["latency"], campaigns=anything.campaigns(files), **given)
+    names = [name for text in objectives or ["latency"] for name in text.split(",") if name.strip()]
+    found = advise(entries, limits, names, campaigns=anything.campaigns(files), **given)
     found = reports.told(found, language)
     if as_json:
         print_json(found)
     else:
         reports.show(found, terminal.console(), language)
-    if not found.feasible:
+    if any(each.pick is None for each in found.models or [found]):
         raise typer.Exit(EXIT_CHECK)
 
 

@@ -136,7 +136,10 @@ def _standings(court: Court, asked: Asked, decision: Decision, best: Mapping[str
 def _figures(entry: Entry, asked: Asked) -> dict[str, Figure]:
     keys = dict.fromkeys([*asked.objectives, *(limit.metric for limit in asked.limits)])
     values = {key: entry.values[key] for key in keys if key in entry.values}
-    return {key: Figure(value=each.value, unit=each.unit, low=each.low, high=each.high) for key, each in values.items()}
+    return {
+        key: Figure(value=each.value, unit=each.unit, low=each.low, high=each.high, step=each.step)
+        for key, each in values.items()
+    }
 
 
 # ---------------------------------------------------------------- several models

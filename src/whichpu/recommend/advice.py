@@ -69,6 +69,7 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True):
     unit: str
     low: float | None = None
     high: float | None = None
+    step: float | None = None
 
 
 class Standing(msgspec.Struct, kw_only=True):

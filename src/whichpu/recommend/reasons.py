@@ -9,7 +9,7 @@ from whichpu.recommend.advice import Fit, Reason, Source
 from whichpu.recommend.chances import without_interval
 from whichpu.recommend.decision import Asked, Court, Decision, Out
 from whichpu.recommend.fits import fits
-from whichpu.recommend.sources import bound_at, figure, of, side
+from whichpu.recommend.sources import exactly, figure, of, side
 from whichpu.results.nway import Contender
 
 NAMED_MOST = 8
@@ -95,12 +95,12 @@ def _within(pick: Contender, asked: Asked) -> Iterator[Reason]:
 
 def _limit(found: Fit) -> dict[str, object]:
     limit = found.limit
-    return {"key": limit.metric, "side": side(limit.side), "bound": bound_at(limit, found.unit)}
+    return {"key": limit.metric, "side": side(limit.side), "bound": exactly(limit.bound, found.unit)}
 
 
 def _chance(asked: Asked, decision: Decision, pick: Contender, best: Mapping[str, float]) -> Iterator[Reason]:
     key = asked.objectives[0]
-    if len(decision.ranked) < 2 and not asked.limits:
+    if len(decision.ranked) < 2 and len(best) < 2:
         return
     if best:
         chance = min(max(best[pick.name], CHANCE_LEAST), 1 - CHANCE_LEAST)

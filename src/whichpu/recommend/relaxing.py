@@ -9,7 +9,7 @@ import msgspec
 from whichpu.recommend.advice import Change, Fit, Limit, Reason, Relaxation
 from whichpu.recommend.decision import Asked, Court
 from whichpu.recommend.fits import EXACT, fits, keeps
-from whichpu.recommend.sources import bound_of, least_step, of, side
+from whichpu.recommend.sources import bound_of, exactly, of, side
 from whichpu.results.nway import Contender
 
 UNBOUNDED = float("inf")
@@ -119,11 +119,10 @@ def _reason(way: _Way, changes: Sequence[Change], measure: Sequence[str]) -> Rea
 
 def _told(change: Change) -> dict[str, object]:
     assert change.old is not None
-    step = [least_step(change.old)] if change.old else []
     return {
         "key": change.metric,
         "side": side(change.side),
-        "old": [change.old, change.unit, *step],
+        "old": exactly(change.old, change.unit),
         "bound": bound_of(change),
         "share": change.relative,
     }

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
-from decimal import Decimal
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
-from whichpu.recommend.advice import Change, Limit, Side, Source
+from whichpu.recommend.advice import Change, Side, Source
 from whichpu.recommend.prices import TABLE
 from whichpu.results.nway import Contender
 
@@ -31,27 +30,25 @@ def figure(each: Contender, key: str) -> list[str | float]:
 
 def bound_of(change: Change) -> list[str | float]:
     """A bound as it stands in a sentence, rounded to the side on which it still lets in what it should."""
-    value = change.bound
+    digits = DIGITS_OF_BYTES if change.unit == "B" else DIGITS
+    return exactly(outwards(change.bound, change.side, digits), change.unit)
+
+
+def outwards(bound: float, side: Side, digits: int = DIGITS) -> float:
+    """A bound to so many significant digits, on the side on which it allows more."""
+    if bound == 0:
+        return 0.0
+    exact = Decimal(repr(bound))
+    place = Decimal(1).scaleb(exact.adjusted() - digits + 1)
+    return float(exact.quantize(place, rounding=ROUND_CEILING if side == "most" else ROUND_FLOOR))
+
+
+def exactly(value: float, unit: str) -> list[str | float]:
+    """A number as it stands in a sentence, with all the digits that it has."""
     if value == 0:
-        return [value, change.unit]
-    step = least_step(value, DIGITS_OF_BYTES if change.unit == "B" else DIGITS)
-    steps = value / step
-    whole = round(steps) if math.isclose(steps, round(steps), rel_tol=1e-12) else None
-    out = whole if whole is not None else math.ceil(steps) if change.side == "most" else math.floor(steps)
-    return [out * step, change.unit, step]
-
-
-def bound_at(limit: Limit, unit: str) -> list[str | float]:
-    """A bound that the user gave, with all the digits that it has."""
-    if limit.bound == 0:
         return [0.0, unit]
-    digits = len(Decimal(repr(limit.bound)).normalize().as_tuple().digits)
-    return [limit.bound, unit, least_step(limit.bound, max(DIGITS_OF_BYTES, digits))]
-
-
-def least_step(value: float, digits: int = DIGITS) -> float:
-    """What the last of so many significant digits is worth."""
-    return float(10.0 ** (math.floor(math.log10(abs(value))) - digits + 1))
+    digits = Decimal(repr(value)).normalize().as_tuple()
+    return [value, unit, float(Decimal(1).scaleb(int(digits.exponent)))]
 
 
 def side(side: Side) -> str:

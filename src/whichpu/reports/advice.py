@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from whichpu.recommend.advice import Advice, Fit, Reason, Standing
+from whichpu.recommend.advice import Advice, Fit, Flip, Reason, Standing
 from whichpu.reports import units
+from whichpu.reports.figures import together
 from whichpu.reports.prose import Translator
 from whichpu.reports.prose import advice as messages  # noqa: F401  # its messages are then known
 from whichpu.reports.tables import Column, fits, print_item, print_tables, table
+from whichpu.results.entries import Value
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-FITS = {None: "unknown", True: "yes", False: "no"}
+FAR = 1_000
+"""Figures further apart than this factor keep their own units."""
 
 
 def told(advice: Advice, language: str = "en") -> Advice:
@@ -33,11 +36,27 @@ def told(advice: Advice, language: str = "en") -> Advice:
 
 def text(reason: Reason, translator: Translator) -> str:
     """A reason in words."""
-    params: dict[str, Any] = dict(reason.params)
+    params: dict[str, Any] = _alike(reason.params)
     changes = params.get("changes")
     if isinstance(changes, list):
-        params["several"] = [translator.text("advice.relax-part", **each) for each in changes]
+        parts = [(f"assign.part-{each['kind']}" if "kind" in each else "advice.relax-part", each) for each in changes]
+        params["several"] = [translator.text(id, **_alike(each)) for id, each in parts]
     return translator.text(reason.id, **params)
+
+
+def _alike(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Figures of one sentence in one unit, where none of them then becomes tiny."""
+    figures = {name: each for name, each in params.items() if isinstance(each, list) and _is_figure(each)}
+    sizes = [abs(each[0]) for each in figures.values() if each[0]]
+    units_ = {each[1] for each in figures.values()}
+    if len(sizes) < 2 or len(units_) > 1 or max(sizes) >= FAR * min(sizes):
+        return dict(params)
+    like = max(sizes)
+    return {**params, **{name: [*each, None][:3] + [like] for name, each in figures.items()}}
+
+
+def _is_figure(each: list[Any]) -> bool:
+    return 2 <= len(each) <= 3 and isinstance(each[0], int | float) and isinstance(each[1], str)
 
 
 def _told(reason: Reason, translator: Translator) -> Reason:
@@ -58,9 +77,9 @@ def show(advice: Advice, screen: Console, language: str = "en") -> None:
 
 def _show(advice: Advice, screen: Console, translator: Translator) -> None:
     screen.print(f"\n[bold]{translator.label('Recommendation')}[/bold]: {advice.model}", markup=True)
-    _list(screen, "", (reason.text for reason in advice.reasons))
-    _list(screen, translator.label("What would let one in"), (each.reason.text for each in advice.relax))
-    _list(screen, translator.label("What would change it"), (each.reason.text for each in advice.flips))
+    listed(screen, "", (reason.text for reason in advice.reasons))
+    listed(screen, translator.label("What would let one in"), (each.reason.text for each in advice.relax))
+    listed(screen, translator.label("What would change it"), (each.reason.text for each in _once(advice.flips)))
     names = [each.contender for each in advice.contenders]
     columns = _columns(advice, translator)
     heading = Column(translator.label("contender"), names, folds=True)
@@ -70,7 +89,14 @@ def _show(advice: Advice, screen: Console, translator: Translator) -> None:
         print_tables(screen, heading, {"": columns})
 
 
-def _list(screen: Console, heading: str, lines: Iterable[str]) -> None:
+def _once(flips: Sequence[Flip]) -> list[Flip]:
+    """A limit on a figure that makes a contender win says no more than that the figure counts first."""
+    wished = {(each.winner, each.objective) for each in flips if each.kind == "objective"}
+    return [each for each in flips if each.kind != "limit" or (each.winner, each.figure) not in wished]
+
+
+def listed(screen: Console, heading: str, lines: Iterable[str]) -> None:
+    """Print sentences under a heading."""
     lines = list(lines)
     if lines and heading:
         screen.print(f"{heading}:", markup=False)
@@ -81,7 +107,7 @@ def _list(screen: Console, heading: str, lines: Iterable[str]) -> None:
 def _columns(advice: Advice, translator: Translator) -> list[Column]:
     rows = advice.contenders
     keys = list(dict.fromkeys([*advice.objectives, *(limit.metric for limit in advice.limits)]))
-    found = [Column(translator.metric(key), [_figure(row, key, translator) for row in rows]) for key in keys]
+    found = [_figures(rows, key, translator) for key in keys]
     if advice.limits:
         found.append(Column(translator.label("within the limits"), [_within(row.fits, translator) for row in rows]))
     front = set(advice.pareto)
@@ -92,9 +118,12 @@ def _columns(advice: Advice, translator: Translator) -> list[Column]:
     return found
 
 
-def _figure(row: Standing, key: str, translator: Translator) -> str:
-    found = row.figures.get(key)
-    return units.UNKNOWN if found is None else translator.figure(found.value, found.unit)
+def _figures(rows: Sequence[Standing], key: str, translator: Translator) -> Column:
+    known = [row.figures.get(key) for row in rows]
+    values = [None if each is None else Value(value=each.value, unit=each.unit, step=each.step) for each in known]
+    unit, cells = together(values)
+    heading = translator.metric(key)
+    return Column(f"{heading} ({unit})" if unit else heading, cells)
 
 
 def _within(found: Sequence[Fit], translator: Translator) -> str:

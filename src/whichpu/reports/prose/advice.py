@@ -193,3 +193,80 @@ said(
     "advice.models-none",
     "Nothing can be recommended for any of the models: {models:list}.",
 )
+said(
+    "assign.none",
+    "The plan can't be met: no assignment keeps all limits.",
+)
+said(
+    "assign.choice",
+    "{model} runs on {unit} ({contender}): {rate:figure} at {value:figure} each ({key:metric}) is "
+    "{load:percent} of its time; it could go up to {most:figure} there.",
+)
+said(
+    "assign.unit",
+    "{unit} is loaded to {load:number} of {capacity:number}: {slack:number} is left.",
+)
+said(
+    "assign.power",
+    "All units together draw {power:figure} at most.",
+)
+said(
+    "assign.power-limit",
+    "All units together draw {power:figure} at most: {slack:figure} is left of the limit of {limit:figure}.",
+)
+said(
+    "assign.power-unknown",
+    "The power can't be said: it is not known of {names:list}.",
+)
+said(
+    "assign.no-idle",
+    "The idle power of {units:list} was not given: the power while a model runs is taken for all of the time.",
+)
+said(
+    "assign.out-limit",
+    "{contender} is left out for {model}: it does not keep the limit on {key:metric}.",
+)
+said(
+    "assign.out-unknown",
+    "{contender} is left out for {model}: it can't be shown to keep the limit on {key:metric}: {why}.",
+)
+said(
+    "assign.out-latency",
+    "{contender} is left out for {model}: its time per inference is not known: {why}.",
+)
+said(
+    "assign.out-rate",
+    "{contender} is left out for {model}: it is too slow for {rate:figure} ({key:metric}).",
+)
+said(
+    "assign.out-power",
+    "{contender} is left out for {model}: power is limited, and its power is not known: {why}.",
+)
+said(
+    "assign.relax-power",
+    "Relax the limit on power from {old:figure} to {bound:figure}: the plan is then met.",
+)
+said(
+    "assign.relax-capacity",
+    "Give {name} a capacity of {bound:number} instead of {old:number}: the plan is then met.",
+)
+said(
+    "assign.relax-rate",
+    "Lower the rate of {name} from {old:figure} to {bound:figure}: the plan is then met.",
+)
+said(
+    "assign.relax-rates",
+    "Lower all rates to {bound:percent} of what the plan asks: it is then met.",
+)
+said(
+    "assign.relax-joint",
+    "All of these at once: {several:list}.",
+)
+said(
+    "assign.part-power",
+    "power up to {bound:figure} (now {old:figure})",
+)
+said(
+    "assign.part-capacity",
+    "a capacity of {bound:number} for {name} (now {old:number})",
+)
