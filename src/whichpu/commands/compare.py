@@ -12,6 +12,7 @@ from whichpu.commands import options
 from whichpu.commands.output import print_json
 
 if TYPE_CHECKING:
+    from whichpu.reports.prose import Text
     from whichpu.results.anything import File
     from whichpu.results.comparison import Comparison
     from whichpu.results.schema import Campaign
@@ -33,6 +34,8 @@ def compare(
     metric: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="Only this figure: latency, latency_p99, power, rmse, ...")
     ] = None,
+    prose: Annotated[bool, typer.Option("--prose", help="Say it in sentences too, with a selection guide.")] = False,
+    language: Annotated[str, typer.Option(metavar="en|ko", help="Language of the sentences.")] = "en",
     as_json: options.Json = False,
 ) -> None:
     """Compare contenders: ratios with intervals and verdicts; a tie is an answer."""
@@ -40,18 +43,32 @@ def compare(
     from whichpu.results.schema import Campaign
 
     files = anything.opened(results)
+    said = _said(files, language) if prose else None
     campaigns = [(str(path), file.content) for path, file in zip(results, files, strict=True)]
     ours = [(path, content) for path, content in campaigns if isinstance(content, Campaign)]
     if len(ours) == len(files) and normalise_to is None and not metric:
-        _campaigns(ours, baseline, as_json)
+        _campaigns(ours, baseline, as_json, said)
     else:
-        _anything(files, normalise_to or baseline, metric, as_json, only_ratios=normalise_to is not None)
+        _anything(files, normalise_to or baseline, metric, as_json, said, only_ratios=normalise_to is not None)
+    if said is not None and not as_json:
+        said.show()
+
+
+# ---------------------------------------------------------------- in sentences
+
+
+def _said(files: Sequence[File], language: str) -> Text:
+    """What may be said of all figures, whatever is shown of them."""
+    from whichpu.reports.prose import Text
+    from whichpu.results import anything
+
+    return Text([entry for file in files for entry in file.entries], anything.campaigns(files), language)
 
 
 # ---------------------------------------------------------------- campaigns alone
 
 
-def _campaigns(campaigns: list[tuple[str, Campaign]], baseline: str | None, as_json: bool) -> None:
+def _campaigns(campaigns: list[tuple[str, Campaign]], baseline: str | None, as_json: bool, said: Text | None) -> None:
     """Paired verdicts within each campaign; contenders of one name in different ones are not judged."""
     from whichpu.reports import terminal
     from whichpu.results import comparison, scores
@@ -62,7 +79,7 @@ def _campaigns(campaigns: list[tuple[str, Campaign]], baseline: str | None, as_j
     between = comparison.across(campaigns) + ratios.across_energy(campaigns) + scores.across_accuracy(campaigns)
     rows = [row for _, row in found] + between
     if as_json:
-        print_json({"comparisons": rows})
+        print_json({"comparisons": rows} | (said.data if said else {}))
     elif not rows:
         typer.echo("Nothing to compare: it takes two contenders with figures.")
     else:
@@ -81,7 +98,13 @@ def _of_file(path: str, row: Comparison) -> Comparison:
 
 
 def _anything(
-    files: Sequence[File], baseline: str | None, metrics: list[str] | None, as_json: bool, *, only_ratios: bool
+    files: Sequence[File],
+    baseline: str | None,
+    metrics: list[str] | None,
+    as_json: bool,
+    said: Text | None,
+    *,
+    only_ratios: bool,
 ) -> None:
     """All contenders of each model against one of them, or each against each where there are few."""
     from whichpu.reports import nway as tables
@@ -94,7 +117,7 @@ def _anything(
     few = max(map(len, nway.grouped(entries).values()), default=0) <= PAIRS_MOST
     pairs = nway.pairs(entries, metrics or None, ours) if baseline is None and few else []
     if as_json:
-        print_json({"comparisons": pairs or rows})
+        print_json({"comparisons": pairs or rows} | (said.data if said else {}))
     elif not rows:
         typer.echo("Nothing to compare: it takes two contenders of one model with figures.")
     else:

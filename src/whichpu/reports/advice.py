@@ -52,7 +52,7 @@ def _alike(params: Mapping[str, Any]) -> dict[str, Any]:
     if len(sizes) < 2 or len(units_) > 1 or max(sizes) >= FAR * min(sizes):
         return dict(params)
     like = max(sizes)
-    return {**params, **{name: [*each, None][:3] + [like] for name, each in figures.items()}}
+    return {**params, **{name: [*[*each, None][:3], like] for name, each in figures.items()}}
 
 
 def _is_figure(each: list[Any]) -> bool:
@@ -134,4 +134,6 @@ def _within(found: Sequence[Fit], translator: Translator) -> str:
         return translator.label("unknown")
     if any(fit.sure is False for fit in found):
         return translator.label("probably")
-    return translator.label("by its figure" if any(fit.sure is None for fit in found) else "surely")
+    if any(fit.sure is None for fit in found):
+        return translator.label("by its figure")
+    return translator.label("surely")

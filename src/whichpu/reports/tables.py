@@ -118,6 +118,14 @@ def _folded(text: str, width: int) -> str:
 
 def print_item(screen: Console, text: str, indent: int) -> None:
     """A sentence as long as it likes; its further lines stand two deeper than its first."""
+    from rich.cells import cell_len
+
+    if cell_len(text) != len(text):  # Hangul is two columns wide
+        from rich.padding import Padding
+        from rich.text import Text
+
+        screen.print(Padding.indent(Text(text), indent))
+        return
     first, further = " " * indent, " " * (indent + 2)
     wrapped = textwrap.fill(
         text,

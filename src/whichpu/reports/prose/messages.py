@@ -2,9 +2,9 @@
 
 A field names how it is shown: ``{ratio:ratio}``, ``{ratio:precise}``, ``{time:figure}`` (``[value, unit]``, with the
 source's step and a value whose unit to take, if wished; or what has ``value`` and ``unit``), ``{share:percent}``,
-``{delta:points}``, ``{key:metric}``, ``{keys:metrics}``, ``{keys:keys}``, ``{keys:statistics}``, ``{names:list}``, ``{files:files}``,
-``{count:number}``, ``{word:label}``, ``{rule:part}`` (a message in a message), ``{items:parts}``, ``{items:then}``; and
-in Korean which particle follows: ``{contender:은/는}``, ``{names:list,이/가}``.
+``{delta:points}``, ``{key:metric}``, ``{keys:metrics}``, ``{keys:keys}``, ``{keys:statistics}``, ``{names:list}``,
+``{files:files}``, ``{count:number}``, ``{word:label}``, ``{rule:part}`` (a message in a message), ``{items:parts}``,
+``{items:then}``; and in Korean which particle follows: ``{contender:은/는}``, ``{names:list,이/가}``.
 """
 
 from __future__ import annotations
@@ -66,6 +66,10 @@ WORDS = (
     label("Chamfer distance"),
     label("Chamfer-L1 distance"),
     label("accuracy"),
+    label("cost"),
+    label("at most"),
+    label("at least"),
+    label("Recommendation"),
 )
 """Words that reasons and scores bring along."""
 

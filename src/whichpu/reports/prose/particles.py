@@ -1,8 +1,8 @@
 """Korean particles by the final sound of the word before them: 은/는, 이/가, 을/를, 과/와, 으로/로.
 
 The rule: a final consonant takes the first form, a vowel the second; 로 also follows ㄹ. A particle goes with the word
-before what stands in brackets, not with that. Latin names end as the loanword orthography (외래어 표기법) writes
-them: single letters by their names, capitals letter by letter, words by their spelling, odd ones by a table.
+before what stands in brackets, not with that. Latin names end as the loanword orthography (외래어 표기법) has it:
+single letters by their names, capitals letter by letter, words by their spelling, odd ones by a table.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ EITHER = {
     "을/를": "을(를)",
     "과/와": "과(와)",
     "으로/로": "(으)로",
-    "이/": "(이)",
+    "이라면/라면": "(이)라면",
 }
 """Particles, and how they are written where the sound is not known."""
 
@@ -26,9 +26,11 @@ DIGITS = (OTHER, RIEUL, NONE, OTHER, NONE, NONE, OTHER, RIEUL, RIEUL, NONE)
 """영 일 이 삼 사 오 육 칠 팔 구."""
 LETTERS = {"L": RIEUL, "R": RIEUL, "M": OTHER, "N": OTHER}
 """엘 알 엠 엔; all other letters' names end in a vowel."""
-UNITS = {"J": RIEUL, "mJ": RIEUL, "µJ": RIEUL, "nJ": RIEUL, "min": OTHER, "in": OTHER}
-"""줄, 분; other units that follow a number end in a vowel: 밀리초, 와트, 바이트, 퍼센트, 헤르츠."""
-UNIT = re.compile(r"\d\s?([A-Za-zµ°%/²³]{1,4})$")
+UNITS = {"J": RIEUL, "mJ": RIEUL, "µJ": RIEUL, "nJ": RIEUL, "min": OTHER}
+UNITS |= dict.fromkeys(("ns", "µs", "us", "ms", "s", "h", "mW", "W", "kW", "V", "A", "m", "fps", "FPS"), NONE)
+UNITS |= dict.fromkeys(("B", "kB", "MB", "GB", "KiB", "MiB", "GiB", "Hz", "kHz", "MHz", "GHz"), NONE)
+"""줄, 분, and units that end in a vowel: 밀리초, 와트, 바이트, 헤르츠."""
+QUANTITY = re.compile(r"(?:^|[\s~(])[\d.,]+\s?([A-Za-zµ]{1,3})$")
 
 NAMES = {
     "apple": RIEUL,
@@ -93,10 +95,10 @@ def final_sound(text: str) -> str | None:
         return _of_syllable(last)
     if last.isascii() and last.isdigit():
         return DIGITS[int(last)]
-    unit = UNIT.search(plain)
-    if unit is not None:
-        return UNITS.get(unit[1], NONE)
-    if last == "%":
+    quantity = QUANTITY.search(plain)
+    if quantity is not None and quantity[1] in UNITS:
+        return UNITS[quantity[1]]
+    if last in "%°" or plain.endswith("°C"):
         return NONE
     return _of_latin(re.split(r"[^A-Za-z]", plain)[-1]) if last.isascii() and last.isalpha() else None
 

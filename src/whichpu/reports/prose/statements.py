@@ -56,31 +56,46 @@ PAIRS_MOST = 24
 """Contenders of a model up to which all pairs are judged."""
 
 
-def written(sections: Iterable[Section], translator: Translator) -> str:
-    """The text, a line for each sentence below its heading."""
-    blocks = []
-    for section in sections:
-        lines = [f"- {translator.text(each.id, **each.params)}" for each in section.sentences]
-        blocks.append("\n".join([f"## {translator.label(section.heading)}", "", *lines]))
-    return "\n\n".join(blocks) + "\n"
+class Text:
+    """The sentences over entries in a language. Raises :class:`~whichpu.errors.UserError` for an unknown language."""
 
+    def __init__(
+        self, entries: Sequence[Entry], campaigns: Mapping[str, Campaign] | None = None, language: str = "en"
+    ) -> None:
+        self.translator = Translator(language)
+        self.sections = told(entries, rows_of(entries, campaigns))
 
-def as_data(sections: Iterable[Section], translator: Translator) -> list[dict[str, Any]]:
-    """The text as JSON: of each sentence its message, its words, and the figures that it rests on."""
-    return [
-        {
-            "heading": translator.label(section.heading),
-            "sentences": [
-                {
-                    "id": each.id,
-                    "text": translator.text(each.id, **each.params),
-                    "sources": [msgspec.structs.asdict(source) for source in each.sources],
-                }
-                for each in section.sentences
-            ],
-        }
-        for section in sections
-    ]
+    @property
+    def markdown(self) -> str:
+        """The text, a line for each sentence below its heading."""
+        blocks = []
+        for section in self.sections:
+            lines = [f"- {self.translator.text(each.id, **each.params)}" for each in section.sentences]
+            blocks.append("\n".join([f"## {self.translator.label(section.heading)}", "", *lines]))
+        return "\n\n".join(blocks) + "\n"
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """The text as JSON: of each sentence its message, its words, and the figures that it rests on."""
+        return {"language": self.translator.language, "prose": [self._section(each) for each in self.sections]}
+
+    def show(self) -> None:
+        """Print the text to the terminal."""
+        from whichpu.reports import terminal
+        from whichpu.reports.tables import print_item
+
+        screen = terminal.console()
+        for section in self.sections:
+            screen.print(f"\n{self.translator.label(section.heading)}", style="bold", markup=False)
+            for each in section.sentences:
+                print_item(screen, self.translator.text(each.id, **each.params), indent=2)
+
+    def _section(self, section: Section) -> dict[str, Any]:
+        sentences = [
+            {"id": each.id, "text": self.translator.text(each.id, **each.params), "sources": each.sources}
+            for each in section.sentences
+        ]
+        return {"heading": self.translator.label(section.heading), "sentences": sentences}
 
 
 # ---------------------------------------------------------------- sections

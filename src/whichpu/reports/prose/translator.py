@@ -14,6 +14,7 @@ from typing import Any
 
 from whichpu.errors import UserError
 from whichpu.reports import units
+from whichpu.reports.prose import advice  # noqa: F401  # its messages are then known
 from whichpu.reports.prose.messages import LATENCY_BY, MESSAGES, PER_SECOND, STATISTICS, THESE_FILES
 from whichpu.reports.prose.particles import EITHER, with_particle
 from whichpu.reports.words import SCORES
