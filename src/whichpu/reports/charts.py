@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import re
+import unicodedata
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,7 +14,18 @@ if TYPE_CHECKING:
 
 INK, QUIET, GRID, FRONT, REST = "#1f2328", "#59636e", "#dfe3e8", "#0969da", "#818b98"
 LOSS = "#bc4c00"
-DARK = {INK: "#e6edf3", QUIET: "#9da7b3", GRID: "#31373f", FRONT: "#58a6ff", REST: "#8b949e", LOSS: "#f0a25c"}
+SERIES = (FRONT, LOSS, "#1a7f37", "#8250df", "#cf222e", "#0f7b8a", "#bf3989", "#7a6200", "#3f4a8a", "#57606a")
+"""Colours of lines that must be told apart."""
+DARK = {INK: "#e6edf3", QUIET: "#9da7b3", GRID: "#31373f", FRONT: "#58a6ff", REST: "#8b949e", LOSS: "#f0a25c"} | {
+    "#1a7f37": "#56d364",
+    "#8250df": "#bc8cff",
+    "#cf222e": "#ff7b72",
+    "#0f7b8a": "#39c5cf",
+    "#bf3989": "#ff80c8",
+    "#7a6200": "#d4c33a",
+    "#3f4a8a": "#a5b4fc",
+    "#57606a": "#c9d1d9",
+}
 """Each colour on a dark page; a page's style sheet swaps them by the attributes that hold them."""
 
 FONT = "Arial, Helvetica, Liberation Sans, sans-serif"
@@ -64,7 +76,7 @@ class Delta(NamedTuple):
 def medians(rows: Sequence[Median], unit: str, width: int = WIDE) -> str:
     """A dot a contender with its interval; below it a small dot for each round."""
     seen = [value for row in rows for value in (row.value, row.low, row.high, *row.rounds) if value is not None]
-    frame = _Frame(rows, seen, f"median latency, {unit}", width)
+    frame = Frame(rows, seen, f"median latency, {unit}", width)
     rounds = [{**frame.place(i), "x": value} for i, row in enumerate(rows) for value in row.rounds]
     bars = [{**frame.place(i), "x": row.low, "x2": row.high} for i, row in enumerate(rows) if row.low is not None]
     dots = [{**frame.place(i), "x": row.value} for i, row in enumerate(rows)]
@@ -80,7 +92,7 @@ def medians(rows: Sequence[Median], unit: str, width: int = WIDE) -> str:
 def spreads(rows: Sequence[Spread], unit: str, width: int = WIDE) -> str:
     """A thin line from the least to the most, a bar from p5 to p95, a stroke at p50."""
     seen = [value for row in rows for value in (row.least, row.most)]
-    frame = _Frame(rows, seen, f"steady latency, {unit}", width)
+    frame = Frame(rows, seen, f"steady latency, {unit}", width)
     lines = [{**frame.place(i), "x": row.least, "x2": row.most} for i, row in enumerate(rows)]
     bars = [{**frame.place(i), "x": row.p5, "x2": row.p95} for i, row in enumerate(rows) if row.p5 and row.p95]
     middles = [{**frame.place(i), "x": row.p50} for i, row in enumerate(rows)]
@@ -98,7 +110,7 @@ def deltas(rows: Sequence[Delta], title: str, least: float, width: int = WIDE) -
     import altair as alt
 
     reach = 1.08 * max([least, *(abs(value) for row in rows for value in (row.value, row.low, row.high) if value)])
-    frame = _Frame(rows, [-reach, reach], title, width, domain=(-reach, reach))
+    frame = Frame(rows, [-reach, reach], title, width, domain=(-reach, reach))
     bars = [{**frame.place(i), "x": row.low, "x2": row.high} for i, row in enumerate(rows) if row.low is not None]
     dots = [{**frame.place(i), "x": row.value} for i, row in enumerate(rows)]
     line = [{"x": 0.0, "y": top, "y2": end, "colour": INK} for top, end in frame.clear()]
@@ -111,12 +123,43 @@ def deltas(rows: Sequence[Delta], title: str, least: float, width: int = WIDE) -
     )
 
 
-class _Frame:
+class Ratio(NamedTuple):
+    """One contender's figure over the baseline's and its interval; a heading where there is no ``value``."""
+
+    name: str
+    label: str
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    tone: str = ""
+
+
+class Density(NamedTuple):
+    """How one contender's single latencies lie, in one unit: ``levels`` are relative densities at ``points``."""
+
+    name: str
+    label: str
+    points: list[float]
+    levels: list[float]
+    p50: float
+    p99: float | None
+    front: bool
+
+
+def is_heading(row: Row) -> bool:
+    """Is a row the title of those below it?"""
+    return isinstance(row, Ratio) and row.value is None
+
+
+Row = Median | Spread | Delta | Ratio | Density
+
+
+class Frame:
     """Rows from top to bottom, names at the left and numbers at the right; above the row where it is narrow."""
 
     def __init__(
         self,
-        rows: Sequence[Median | Spread | Delta],
+        rows: Sequence[Row],
         seen: list[float],
         title: str,
         width: int,
@@ -124,9 +167,10 @@ class _Frame:
     ) -> None:
         self.rows = rows
         self.stacked = width < 600
-        self.names = [wrapped(row.name, 32) for row in rows]
+        beside = max(columns(row.label) for row in rows)
+        self.names = [wrapped(row.name, max(12, min(32, 45 - beside)) if self.stacked else 32) for row in rows]
         self.left = 0 if self.stacked else 18 + 7 * max(len(line) for lines in self.names for line in lines)
-        right = 0 if self.stacked else 14 + 7 * max(len(row.label) for row in rows)
+        right = 0 if self.stacked else 14 + 7 * beside
         self.width = width - self.left - right - 20
         heights = [len(lines) * LINE + (34 if self.stacked else 22) for lines in self.names]
         self.height = sum(heights)
@@ -144,7 +188,7 @@ class _Frame:
     def place(self, index: int) -> dict[str, Any]:
         """The part of a datum that says in which row it goes, and in which colour."""
         row = self.rows[index]
-        if isinstance(row, Delta):
+        if isinstance(row, (Delta, Ratio)):
             return {"y": self.spots[index], "colour": {"better": FRONT, "worse": LOSS}.get(row.tone, REST)}
         return {"y": self.spots[index], "colour": FRONT if row.front else REST}
 
@@ -161,14 +205,14 @@ class _Frame:
 
     def draw(self, *layers: altair.Chart) -> str:
         """All layers with names and numbers, as SVG."""
+        return as_svg(self.spec(*layers))
+
+    def spec(self, *layers: altair.Chart) -> dict[str, Any]:
+        """All layers with names and numbers, as Vega-Lite."""
         import altair as alt
-        import vl_convert
 
         chart = alt.layer(*layers, *self._words()).properties(width=self.width, height=self.height)
-        chart = chart.configure(font=FONT, background="transparent", padding=4, aria=False)
-        chart = chart.configure_view(stroke=None)
-        svg: str = vl_convert.vegalite_to_svg(chart.to_dict())
-        return svg
+        return plain(chart)
 
     def _x(self) -> altair.X:
         import altair as alt
@@ -194,20 +238,46 @@ class _Frame:
         # Vega hangs further lines below the first: move it up by all of them (stacked) or by half of them.
         up = LINE * (1.0 if self.stacked else 0.5)
         names = [
-            {"y": spot - up * (len(lines) - 1), "text": "\n".join(lines)}
-            for spot, lines in zip(self.spots, self.names, strict=True)
+            {"y": spot - up * (len(lines) - 1), "text": "\n".join(lines), "heading": is_heading(row)}
+            for spot, lines, row in zip(self.spots, self.names, self.rows, strict=True)
         ]
         labels = [{"y": spot, "text": row.label} for spot, row in zip(self.spots, self.rows, strict=True)]
         style: dict[str, Any] = {"fontSize": 12.5, "color": INK, "lineBreak": "\n", "lineHeight": LINE}
         style |= {"baseline": "bottom", "dy": -10} if self.stacked else {"baseline": "middle"}
         side = "right" if self.stacked else "left"
         beyond = self.width + (0 if self.stacked else 14)
+        plain_names = [name for name in names if not name.pop("heading")]
+        headings = [name for name in names if name not in plain_names]
         return [
-            alt.Chart(alt.Data(values=names)).mark_text(align="left", **style)
-            .encode(x=alt.value(-self.left), y=self._y(), text="text:N"),
+            *(
+                alt.Chart(alt.Data(values=each)).mark_text(align="left", fontWeight=weight, **style)
+                .encode(x=alt.value(-self.left), y=self._y(), text="text:N")
+                for weight, each in (("normal", plain_names), ("bold", headings))
+                if each
+            ),
             alt.Chart(alt.Data(values=labels)).mark_text(align=side, **style)
             .encode(x=alt.value(beyond), y=self._y(), text="text:N"),
         ]  # fmt: skip
+
+
+def plain(chart: Any) -> dict[str, Any]:
+    """A chart's Vega-Lite, in the style of all charts."""
+    styled = chart.configure(font=FONT, background="transparent", padding=4, aria=False).configure_view(stroke=None)
+    spec: dict[str, Any] = styled.to_dict(validate=False)
+    return spec
+
+
+def as_svg(spec: dict[str, Any]) -> str:
+    """A Vega-Lite chart drawn."""
+    import vl_convert
+
+    svg: str = vl_convert.vegalite_to_svg(spec)
+    return svg
+
+
+def columns(text: str) -> int:
+    """How wide a text is, in Latin letters: a Korean syllable takes nearly two."""
+    return len(text) + sum(unicodedata.east_asian_width(letter) in "WF" for letter in text)
 
 
 def wrapped(name: str, most: int) -> list[str]:

@@ -31,17 +31,18 @@ def together(values: Sequence[Value | None]) -> tuple[str, list[str]]:
     known = [value for value in values if value is not None]
     if len({value.unit for value in known}) != 1:
         return "", [units.UNKNOWN if value is None else alone(value) for value in values]
-    unit = _unit(known)
+    unit = unit_of(known)
     return unit.name, [units.UNKNOWN if value is None else _digits(value, unit) for value in values]
 
 
 def alone(value: Value) -> str:
     """A figure with its unit."""
-    unit = _unit([value])
+    unit = unit_of([value])
     return units.with_unit(_digits(value, unit), unit.name)
 
 
-def _unit(values: Sequence[Value]) -> Unit:
+def unit_of(values: Sequence[Value]) -> Unit:
+    """The unit in which figures of one kind stand beside each other."""
     unit = values[0].unit
     if unit not in LADDERS:
         return PLAIN.get(unit, Unit(unit, 1.0))

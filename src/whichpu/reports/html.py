@@ -162,6 +162,13 @@ def page(files: Sequence[tuple[str, Campaign | ScenarioRun]], normalise_to: str 
     ``normalise_to`` names the contender that all others of all campaigns are held against in one figure. Raises
     :class:`whichpu.errors.UserError` where none is called so.
     """
+    return templates().get_template("page.html.j2").render(**context(files, normalise_to))
+
+
+def context(
+    files: Sequence[tuple[str, Campaign | ScenarioRun]], normalise_to: str | None = None
+) -> dict[str, Any]:
+    """What the templates of campaigns and scenarios ask for. Raises :class:`whichpu.errors.UserError` as :func:`page`."""
     from whichpu.reports import scenarios
 
     campaigns = [(name, one) for name, one in files if isinstance(one, Campaign)]
@@ -173,24 +180,20 @@ def page(files: Sequence[tuple[str, Campaign | ScenarioRun]], normalise_to: str 
         for number, (name, one) in enumerate(files, 1)
     ]
     models = list(dict.fromkeys(one.model.name for _, one in files))
-    return (
-        templates()
-        .get_template("page.html.j2")
-        .render(
-            title=f"WhichPU: {units.joined(models)}",
-            views=views,
-            together=_bars(together),
-            measured=bool(campaigns),
-            scored=any(view.get("accuracy") for view in views),
-            pictures=any(card.picture for view in views for card in _cards(view)),
-            metered=any(view["energy"]["tables"] for view in views if view.get("energy")),
-            tested=len(campaigns) < len(files),
-            swaps=charts.DARK,
-            matters=_matters(campaigns),
-            nominal=f"{100 * CONFIDENCE:g} %",
-            alpha=f"{100 * ALPHA:g} %",
-        )
-    )
+    return {
+        "title": f"WhichPU: {units.joined(models)}",
+        "views": views,
+        "together": _bars(together),
+        "measured": bool(campaigns),
+        "scored": any(view.get("accuracy") for view in views),
+        "pictures": any(card.picture for view in views for card in _cards(view)),
+        "metered": any(view["energy"]["tables"] for view in views if view.get("energy")),
+        "tested": len(campaigns) < len(files),
+        "swaps": charts.DARK,
+        "matters": _matters(campaigns),
+        "nominal": f"{100 * CONFIDENCE:g} %",
+        "alpha": f"{100 * ALPHA:g} %",
+    }
 
 
 def _cards(view: dict[str, Any]) -> Iterable[accuracy.Card]:

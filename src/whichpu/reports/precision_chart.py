@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from whichpu.reports.charts import FONT, FRONT, GRID, INK, LINE, NARROW, QUIET, WIDE
@@ -47,7 +47,7 @@ def trade(found: Sequence[Dot], y_title: str, width: int = WIDE) -> str:
     def chart_of(values: Sequence[dict[str, Any]]) -> altair.Chart:
         return alt.Chart(alt.Data(values=list(values)))
 
-    signs = _apart(data, plot_width / (high - low), plot_height / (top - bottom))
+    signs = apart(data, lambda x: x * plot_width / (high - low), lambda y: y * plot_height / (top - bottom))
     plot = alt.layer(
         chart_of([{"y": 0}]).mark_rule(color=QUIET, strokeDash=[4, 3]).encode(y=y),
         chart_of([{"x": 1}]).mark_rule(color=QUIET, strokeDash=[4, 3]).encode(x=x),
@@ -57,7 +57,7 @@ def trade(found: Sequence[Dot], y_title: str, width: int = WIDE) -> str:
         chart_of(signs).mark_text(align="left", dx=7, dy=-8, fontSize=12.5, fontWeight="bold", color=INK)
         .encode(x=x, y=y, text="letter:N"),
     ).properties(width=plot_width, height=plot_height)  # fmt: skip
-    names = _key(found, data, width - plot_width - 130 if beside else width - 20)
+    names = key(found, data, width - plot_width - 130 if beside else width - 20)
     chart = alt.hconcat(plot, names, spacing=24) if beside else alt.vconcat(plot, names, spacing=14)
     chart = chart.configure(font=FONT, background="transparent", padding=4, aria=False).configure_view(stroke=None)
     svg: str = vl_convert.vegalite_to_svg(chart.to_dict(validate=False))
@@ -80,28 +80,34 @@ def _axis(kind: Any, name: str, domain: tuple[float, float], title: str, ticks: 
     return kind(f"{name}:Q", scale=alt.Scale(domain=list(domain), nice=False, zero=False), axis=axis)
 
 
-def _apart(data: Sequence[dict[str, Any]], x_pixels: float, y_pixels: float) -> list[dict[str, Any]]:
+Pixels = Callable[[float], float]
+"""Where a value lies on an axis."""
+
+
+def apart(data: Sequence[dict[str, Any]], across: Pixels, up: Pixels) -> list[dict[str, Any]]:
     """Letters of dots that nearly coincide, as one text."""
     groups: list[list[dict[str, Any]]] = []
     for datum in data:
         near = (
             group
             for group in groups
-            if abs(group[0]["x"] - datum["x"]) * x_pixels < 14 and abs(group[0]["y"] - datum["y"]) * y_pixels < 14
+            if abs(across(group[0]["x"]) - across(datum["x"])) < 14 and abs(up(group[0]["y"]) - up(datum["y"])) < 14
         )
         group = next(near, None)
         groups.append([datum]) if group is None else group.append(datum)
     return [{**group[0], "letter": " ".join(datum["letter"] for datum in group)} for group in groups]
 
 
-def _key(found: Sequence[Dot], data: Sequence[dict[str, Any]], width: int) -> altair.LayerChart:
-    """Letter, name, and figures of each dot, a pair of lines each."""
+def key(
+    found: Sequence[Dot], data: Sequence[dict[str, Any]], width: int, colours: Sequence[str] = ()
+) -> altair.LayerChart:
+    """Letter, name, and figures of each dot, a pair of lines each; ``colours`` are those of the dots."""
     import altair as alt
 
     high = 2 * LINE + 8
     rows = [
         {"at": high * place + LINE / 2, "below": high * place + 1.5 * LINE, "letter": datum["letter"], "name": dot.name,
-         "label": dot.label}
+         "label": dot.label, "colour": colours[place] if colours else FRONT}
         for place, (dot, datum) in enumerate(zip(found, data, strict=True))
     ]  # fmt: skip
     scale = alt.Scale(domain=[high * len(rows), 0], nice=False, zero=False)
@@ -109,7 +115,7 @@ def _key(found: Sequence[Dot], data: Sequence[dict[str, Any]], width: int) -> al
     base = alt.Chart(alt.Data(values=rows))
     words: dict[str, Any] = {"align": "left", "baseline": "middle", "fontSize": 12.5}
     return alt.layer(
-        base.mark_circle(size=60, opacity=1, color=FRONT).encode(x=alt.value(4), y=first),
+        base.mark_circle(size=60, opacity=1).encode(x=alt.value(4), y=first, color=alt.Color("colour:N", scale=None)),
         base.mark_text(**words, fontWeight="bold", color=INK).encode(x=alt.value(14), y=first, text="letter:N"),
         base.mark_text(**words, color=INK).encode(x=alt.value(30), y=first, text="name:N"),
         base.mark_text(**words, color=QUIET).encode(x=alt.value(30), y=second, text="label:N"),
