@@ -13,11 +13,12 @@ ROOT = Path(whichpu.__file__).parent
 # What each room may import, besides itself and errors: the arrows of docs/architecture.md.
 ARROWS = {
     "cli": {"commands", "reports"},
-    "commands": {"api", "campaign", "graphs", "models", "recommend", "reports", "results"},
+    "commands": {"api", "campaign", "graphs", "models", "recommend", "reports", "results", "studies"},
     "__main__": {"cli"},
     "__init__": {"api"},
-    "api": {"campaign", "graphs", "models", "recommend", "reports", "results"},
+    "api": {"campaign", "graphs", "models", "recommend", "reports", "results", "studies"},
     "recommend": {"results", "stats"},
+    "studies": {"reports", "results"},
     "reports": {"graphs", "recommend", "results", "stats", "worker.wire"},
     "graphs": {"models.onnx_file"},
     "campaign": {"models", "results", "stats", "targets", "tasks", "worker.wire"},

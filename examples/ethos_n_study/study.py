@@ -7,6 +7,7 @@ TVM partitions) and prints Markdown. Nothing is compiled or measured: every figu
 from __future__ import annotations
 
 import argparse
+import json
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
@@ -79,6 +80,21 @@ def written(built: Network, folder: Path) -> dict[str, Path]:
         files[form] = folder / f"{built.name}.{form}.onnx"
         onnx.save(as_onnx.written(built, form), files[form])
     return files
+
+
+def plain(row: Row) -> dict[str, str | int | float | None]:
+    """A row as JSON; shares are of 1."""
+    figures, (triples, taken) = row.placement.figures, row.triples
+    return {
+        "network": row.network.name,
+        "activation": row.network.activation,
+        "route": row.route,
+        "regions": figures.regions,
+        "function_ratio": figures.function_ratio,
+        "mac_share": figures.mac_share,
+        "triples": triples,
+        "triples_taken": taken,
+    }
 
 
 def table(found: list[Row]) -> Iterator[str]:
@@ -163,11 +179,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="The Ethos-N study's table, regenerated in form.")
     parser.add_argument("-o", "--output", type=Path, help="write the Markdown here, not on the screen")
     parser.add_argument("--keep", type=Path, help="keep the networks in this folder")
+    parser.add_argument("--json", action="store_true", help="the rows as JSON, not Markdown")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         folder = options.keep or Path(scratch)
         folder.mkdir(parents=True, exist_ok=True)
-        text = report(list(rows(folder)))
+        found = list(rows(folder))
+        text = json.dumps([plain(row) for row in found], indent=1) if options.json else report(found)
     if options.output:
         options.output.write_text(text, encoding="utf-8")
     else:

@@ -26,6 +26,7 @@ from whichpu.commands.imports import import_
 from whichpu.commands.join import join
 from whichpu.commands.meters import meters
 from whichpu.commands.recommend import recommend
+from whichpu.commands.reproduce import reproduce
 from whichpu.commands.run import run
 from whichpu.commands.scenario import scenario
 from whichpu.commands.stored import report, show
@@ -55,6 +56,7 @@ COMMANDS = (
     bisect,
     analyze,
     fix,
+    reproduce,
 )
 NAMES = [command.__name__ for command in COMMANDS]
 for command in COMMANDS:

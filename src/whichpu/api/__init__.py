@@ -5,6 +5,7 @@ from whichpu.api.bisecting import bisect
 from whichpu.api.checking import Checked, check
 from whichpu.api.exporting import Exported, export, frame
 from whichpu.api.measuring import Measurement, Pathlike, load, measure
+from whichpu.api.reproducing import reproduce
 from whichpu.api.scenarios import ScenarioMeasurement, scenario
 from whichpu.results.bisection import Bisection
 from whichpu.results.comparison import Comparison, compare
@@ -36,6 +37,7 @@ __all__ = [
     "frame",
     "load",
     "measure",
+    "reproduce",
     "scenario",
     "summarize",
 ]
