@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from whichpu.reports.prose.facts import Facts, orders, scores
+from whichpu.reports.prose.facts import Facts, orders, reported, scores, with_caveat
 from whichpu.reports.prose.sentence import Sentence
 from whichpu.reports.prose.verdicts import Standing, ties
 from whichpu.results.entries import Entry
 
+DIFFERENCES_MOST = 6
+"""Sentences on differences from the best; instead of more, the order of each model is told."""
+MUCH = 0.01
+"""A relative difference of a score from which a cause is looked for."""
 WHOLE = ("fp32", "float32")
 """Precisions in which nothing is quantised."""
 
@@ -18,7 +22,14 @@ def of_accuracy(facts: Facts) -> list[Sentence]:
     """Equal scores, shown differences, and differences as reported that nothing shows to be more than chance."""
     keys = scores(facts.told)
     told = [each for each in orders(facts, keys) if each.id != "tie.single"]
-    return told + [sentence for key in keys for sentence in _differences(facts, key)]
+    found = [sentence for key in keys for sentence in _differences(facts, key)]
+    if len(found) > DIFFERENCES_MOST:
+        return told + with_caveat(reported(facts, keys))
+    single = [each for each in found if each.id in ("score.lower", "score.higher")]
+    if single:
+        sources = tuple(dict.fromkeys(source for each in single for source in each.sources))
+        found.append(Sentence(id="score.caveat", sources=sources))
+    return told + found
 
 
 def _differences(facts: Facts, key: str) -> list[Sentence]:
@@ -89,7 +100,9 @@ def _most(facts: Facts, where: Sequence[Standing], name: str, sources: Any) -> S
     most = max(where, key=size)
     params = {"contender": name, "model": most.model, "key": most.key}
     known = _precision(facts.entries[most.model, name])
-    id = "score.most" if known in WHOLE else "score.most.unknown" if known is None else "score.most.quantised"
+    id = "score.most.unknown" if known is None else "score.most.quantised"
+    if known in WHOLE or size(most) < MUCH:
+        id = "score.most"
     return Sentence(id=id, params=params | {"precision": known or ""}, sources=sources)
 
 

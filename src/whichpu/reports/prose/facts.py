@@ -17,6 +17,8 @@ STD = "latency_std"
 MAIN = ("latency_mean", "latency_median", "latency_p90", "latency_p95", "latency_p99", "latency_max", "latency_min")
 """The statistic whose figures are told: the first that most contenders have; of campaigns the median: it is paired."""
 
+SHOWN_MOST = 6
+"""Contenders whose figures stand in one sentence."""
 PAIRS_MOST = 6
 """Contenders up to which each is held against each in words; else all against the first."""
 
@@ -178,7 +180,7 @@ def figures(facts: Facts, found: Standing) -> list[Sentence]:
     if len(names) < 2:
         return []
     shown = facts.figures(found, names)
-    parts = [{"id": "part.figure", "params": {"name": name, "figure": shown[name]}} for name in names]
+    parts = _first([{"id": "part.figure", "params": {"name": name, "figure": shown[name]}} for name in names])
     base: dict[str, Any] = {"model": found.model, "key": found.key}
     told = Sentence(
         id="figures", params=base | {"items": parts}, sources=facts.sources([found.model], names, [found.key])
@@ -194,7 +196,7 @@ def ratios(facts: Facts, found: Standing) -> list[Sentence]:
         others = behind(found, base, facts.verdicts)
         items = [item for other in others if (item := _times(facts, found, base, other))]
         if items:
-            params = {"contender": base, "model": found.model, "key": found.key, "items": items}
+            params = {"contender": base, "model": found.model, "key": found.key, "items": _first(items)}
             sources = facts.sources([found.model], (base, *others), [found.key])
             said.append(Sentence(id=f"ratios.{found.better}", params=params, sources=sources))
     return said
@@ -217,7 +219,7 @@ def reported(facts: Facts, keys: Sequence[str]) -> list[Sentence]:
     said = []
     for found in facts.standings(keys):
         names = _in_order(facts, found)
-        if len(names) < 2 or len({found.value(name) for name in names}) < 2:
+        if len(names) < 2 or len(_steps(facts, found, names)) < 2:
             continue
         params = {"model": found.model, "key": found.key, "items": _steps(facts, found, names)}
         single = _single(facts, found, names)
@@ -231,11 +233,36 @@ def reported(facts: Facts, keys: Sequence[str]) -> list[Sentence]:
     return said
 
 
-def _steps(facts: Facts, found: Standing, names: Sequence[str]) -> list[dict[str, Any]]:
+def _steps(facts: Facts, found: Standing, names: Sequence[str]) -> list[Mapping[str, Any]]:
     """Contenders in order with their figures, equal ones together."""
     shown = facts.figures(found, names)
-    alike = [[each for each in names if found.value(each) == value] for value in dict.fromkeys(map(found.value, names))]
-    return [{"id": "part.order", "params": {"names": each, "figure": shown[each[0]]}} for each in alike]
+    alike: list[list[str]] = []
+    for name in names:
+        if alike and _looks_alike(facts, found, alike[-1][0], name):
+            alike[-1].append(name)
+        else:
+            alike.append([name])
+    return _first([{"id": "part.order", "params": {"names": each, "figure": shown[each[0]]}} for each in alike])
+
+
+def _looks_alike(facts: Facts, found: Standing, one: str, other: str) -> bool:
+    """Are figures equal, or, where their source doesn't say how finely it prints, equal to three digits?"""
+    first, second = (facts.value(found.model, name, found.key) for name in (one, other))
+    if first.value == second.value:
+        return True
+    return first.step is None and second.step is None and close(first.value, second.value)
+
+
+def close(one: float, other: float) -> bool:
+    """Do two figures differ by under 0.1 %?"""
+    return abs(one - other) < 0.001 * max(abs(one), abs(other))
+
+
+def _first(parts: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The first parts of a row; of more the rest is counted."""
+    if len(parts) <= SHOWN_MOST + 1:
+        return list(parts)
+    return [*parts[:SHOWN_MOST], {"id": "part.more", "params": {"count": len(parts) - SHOWN_MOST}}]
 
 
 def _in_order(facts: Facts, found: Standing) -> list[str]:
@@ -265,3 +292,13 @@ def of_resources(keys: Iterable[str]) -> list[str]:
     """Power, energy, memory and the like."""
     taken = ("throughput", "utilisation")
     return [key for key in keys if key in METRICS and not key.startswith("latency_") and key not in taken]
+
+
+def with_caveat(said: list[Sentence]) -> list[Sentence]:
+    """Orders of single figures are followed by what they don't show."""
+    single = [each for each in said if not each.id.endswith(".shown")]
+    if not single:
+        return said
+    sources = tuple(dict.fromkeys(source for each in single for source in each.sources))
+    keys = list(dict.fromkeys(each.params["key"] for each in single))
+    return [*said, Sentence(id="order.caveat", params={"keys": keys}, sources=sources)]

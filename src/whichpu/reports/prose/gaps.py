@@ -81,13 +81,16 @@ def _absent(facts: Facts) -> list[Sentence]:
         if key != ENERGY and key not in entry.values and any(key in other.entry.values for other in group)
         if not _neither(group, key)
     ]
+    alike: dict[tuple[str, tuple[str, ...], tuple[str, ...]], list[str]] = {}
+    for (_, file, name), models, keys in joined(found):
+        alike.setdefault((file, tuple(models), tuple(keys)), []).append(name)
     return [
         Sentence(
             id="gap.absent",
-            params={"contender": subject[2], "file": subject[1], "models": models, "keys": keys},
-            sources=facts.sources(models, [subject[2]], keys),
+            params={"names": names, "file": file, "models": list(models), "keys": list(keys)},
+            sources=facts.sources(models, names, keys),
         )
-        for subject, models, keys in joined(found)
+        for (file, models, keys), names in alike.items()
     ]
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from whichpu.reports.prose.accuracy import firsts
-from whichpu.reports.prose.facts import STD, Facts, joined, latencies, scores
+from whichpu.reports.prose.facts import SCORE, STD, Facts, close, joined, latencies, scores
 from whichpu.reports.prose.messages import NEEDS
 from whichpu.reports.prose.sentence import Sentence
 from whichpu.reports.prose.verdicts import Standing, leads, ties
@@ -43,9 +43,26 @@ def choice(facts: Facts, found: Standing) -> Choice:
     for evidence, names in ties(found, facts.verdicts):
         if evidence == "interval" and names[0] == found.first and _ahead_of_rest(facts, found, names):
             return "tie", names
+    alike = _close(facts, found) if found.key.startswith(SCORE) else best
+    if len(alike) > len(best) and not relations & {"refused", "unknown"}:
+        return "close", alike
     if relations <= {"ahead", "tie", "small"} and not _any_interval(facts, found):
         return ("equal" if not others else "reported"), best
     return "open", ()
+
+
+def _close(facts: Facts, found: Standing) -> tuple[str, ...]:
+    """Contenders whose score is as good as the best, within 0.1 %, and not shown to be worse."""
+    best = found.value(found.first)
+    return tuple(
+        name
+        for name in found.names
+        if name == found.first
+        or (
+            close(found.value(name), best)
+            and facts.verdicts.relation(found.model, found.key, found.first, name) in ("tie", "small")
+        )
+    )
 
 
 def _ahead_of_rest(facts: Facts, found: Standing, names: Sequence[str]) -> bool:
@@ -131,9 +148,9 @@ def _energy(facts: Facts) -> list[Sentence]:
     for model, group in facts.compared.items():
         key = next((key for key in ("energy", "power") if all(key in each.entry.values for each in group)), None)
         each = facts.standing(model, key) if key else None
-        how, names = choice(facts, each) if each is not None else ("unknown", ())
         lacking = tuple(each.name for each in group if not {"power", "energy"} & each.entry.values.keys())
-        found.append((("energy", how, *(names or lacking)), model, key or "power"))
+        how, names = choice(facts, each) if each is not None else ("unknown" if lacking else "open", ())
+        found.append((("energy", how, *(lacking if how == "unknown" else names)), model, key or "power"))
     return _said(facts, found)
 
 

@@ -47,6 +47,7 @@ STATISTICS = {
 LATENCY_BY = label("{statistics} latency")
 PER_SECOND = label("{number} inferences/s")
 THESE_FILES = label("these files")
+MORE = label("{count} more")
 WORDS = (
     label("boundary"),
     label("percentile definition"),
@@ -120,6 +121,7 @@ said(
     "part.times.higher.interval",
     "{ratio:precise} times that of {name} (95 % interval {low:precise} to {high:precise})",
 )
+said("part.more", "{count:number} more")
 said("order.fastest", "By the reported figures, {key:metric} on {model} is shortest with {items:then}.")
 said("order.highest", "By the reported figures, {key:metric} on {model} is highest with {items:then}.")
 said("order.lowest", "By the reported figures, {key:metric} on {model} is lowest with {items:then}.")
@@ -138,13 +140,11 @@ said(
 
 said(
     "score.lower",
-    "By the reported figures, {key:metric} is higher, so worse, with {contender} than with {names:list}: {items:parts}."
-    " Without an interval, nothing shows that it is more than chance.",
+    "By the reported figures, {key:metric} is higher (worse) with {contender} than with {names:list}: {items:parts}.",
 )
 said(
     "score.higher",
-    "By the reported figures, {key:metric} is lower, so worse, with {contender} than with {names:list}: {items:parts}."
-    " Without an interval, nothing shows that it is more than chance.",
+    "By the reported figures, {key:metric} is lower (worse) with {contender} than with {names:list}: {items:parts}.",
 )
 said(
     "score.lower.open",
@@ -154,11 +154,14 @@ said(
     "score.higher.open",
     "{key:metric} is lower with {contender} than with {names:list}, {items:parts}; no difference is shown.",
 )
-said("score.lower.shown", "{key:metric} is higher, so worse, with {contender} than with {names:list}: {items:parts}.")
-said("score.higher.shown", "{key:metric} is lower, so worse, with {contender} than with {names:list}: {items:parts}.")
+said("score.lower.shown", "{key:metric} is higher (worse) with {contender} than with {names:list}: {items:parts}.")
+said("score.higher.shown", "{key:metric} is lower (worse) with {contender} than with {names:list}: {items:parts}.")
 said("part.points", "by {delta:points} percentage points on {model}")
 said("part.delta", "by {delta:figure} on {model}")
 said("part.delta.relative", "by {delta:figure} ({share:percent}) on {model}")
+said(
+    "score.caveat", "Where scores have no interval, the files don't show whether such differences are more than chance."
+)
 said("score.most", "The difference is largest on {model}.")
 said(
     "score.most.unknown",
@@ -179,7 +182,8 @@ said(
     " them. A sensor that samples seldom also reads 0 % of work this short.",
 )
 said("estimate", "The figures of {contender} on {models:list} are estimates by {tool}, not measurements.")
-said("doubt", "A doubt about {contender} on {model}: “{doubt}”.")
+said("doubt", "To be borne in mind of {contender} on {model}: {items:parts}.")
+said("part.doubt", "“{doubt}”")
 
 # ---------------------------------------------------------------- what can't be said
 
@@ -196,7 +200,7 @@ said(
     "Power measured while {names:list} runs would tell, of one scope for all: `whichpu run` reads the meters within"
     " reach, `whichpu join` takes the log of a bench meter.",
 )
-said("gap.absent", "On {models:list}, {contender} can't be compared in {keys:keys}: {file} doesn't hold it.")
+said("gap.absent", "On {models:list}, {names:list} can't be compared in {keys:keys}: {file} doesn't hold it.")
 said("gap.refused", "On {models:list}, {names:list} are not comparable in {keys:keys}: {rule:part}.")
 said("rule.transfers", "{one} times transfers, {other} does not")
 said("rule.model", "the models are not the same")
@@ -230,6 +234,10 @@ said(
 said("guide.shown", "{need:label}: {names:list} on {models:list}, shown to be the best by {keys:keys}.")
 said("guide.tie", "{need:label}: {names:list} alike on {models:list}; they are tied in {keys:keys}.")
 said("guide.equal", "{need:label}: {names:list} alike on {models:list}, equal in {keys:keys} as reported.")
+said(
+    "guide.close",
+    "{need:label}: {names:list} alike on {models:list}; their reported {keys:keys} differs by under 0.1 %.",
+)
 said(
     "guide.reported",
     "{need:label}: {names:list} on {models:list} by the reported {keys:keys}; no interval shows the difference.",

@@ -52,9 +52,13 @@ def _doubts(facts: Facts) -> list[Sentence]:
     return [
         Sentence(
             id="doubt",
-            params={"contender": name, "model": model, "doubt": doubt},
+            params={
+                "contender": name,
+                "model": model,
+                "items": [{"id": "part.doubt", "params": {"doubt": doubt}} for doubt in entry.doubts],
+            },
             sources=facts.sources([model], [name], list(entry.values)),
         )
         for (model, name), entry in facts.entries.items()
-        for doubt in entry.doubts
+        if entry.doubts
     ]

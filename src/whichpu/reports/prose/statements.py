@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from whichpu.reports.prose.accuracy import of_accuracy
-from whichpu.reports.prose.facts import STD, Facts, figures, latencies, of_resources, orders, reported
+from whichpu.reports.prose.facts import STD, Facts, figures, latencies, of_resources, orders, reported, with_caveat
 from whichpu.reports.prose.gaps import of_gaps
 from whichpu.reports.prose.guide import of_guide
 from whichpu.reports.prose.messages import HEADINGS
@@ -102,13 +102,19 @@ class Text:
 
 
 def _speed(facts: Facts) -> list[Sentence]:
-    said = orders(facts, latencies(facts.told))
+    said = _better_known(orders(facts, latencies(facts.told)))
     for model in facts.compared:
         key = facts.main(model)
         found = facts.standing(model, key) if key else None
         if found is not None:
             said += figures(facts, found)
     return said
+
+
+def _better_known(said: list[Sentence]) -> list[Sentence]:
+    """Without what single figures don't show, for models of which intervals or ranges show something."""
+    known = {model for each in said if each.id not in ("tie.single", "tie.equal") for model in each.params["models"]}
+    return [each for each in said if each.id != "tie.single" or not known.issuperset(each.params["models"])]
 
 
 def _throughput(facts: Facts) -> list[Sentence]:
@@ -120,20 +126,10 @@ def _throughput(facts: Facts) -> list[Sentence]:
 
 def _spread(facts: Facts) -> list[Sentence]:
     said = [each for each in orders(facts, [STD]) if each.id != "tie.single"]
-    return said + _with_caveat(reported(facts, [STD]))
+    return said + with_caveat(reported(facts, [STD]))
 
 
 def _resources(facts: Facts) -> list[Sentence]:
     keys = of_resources(facts.told)
     said = [each for each in orders(facts, keys) if each.id != "tie.single"]
-    return said + _with_caveat(reported(facts, keys))
-
-
-def _with_caveat(said: list[Sentence]) -> list[Sentence]:
-    """Orders of single figures are followed by what they don't show."""
-    single = [each for each in said if not each.id.endswith(".shown")]
-    if not single:
-        return said
-    sources = tuple(dict.fromkeys(source for each in single for source in each.sources))
-    keys = list(dict.fromkeys(each.params["key"] for each in single))
-    return [*said, Sentence(id="order.caveat", params={"keys": keys}, sources=sources)]
+    return said + with_caveat(reported(facts, keys))

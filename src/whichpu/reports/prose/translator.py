@@ -15,7 +15,7 @@ from typing import Any
 from whichpu.errors import UserError
 from whichpu.reports import units
 from whichpu.reports.prose import advice  # noqa: F401  # its messages are then known
-from whichpu.reports.prose.messages import LATENCY_BY, MESSAGES, PER_SECOND, STATISTICS, THESE_FILES
+from whichpu.reports.prose.messages import LATENCY_BY, MESSAGES, MORE, PER_SECOND, STATISTICS, THESE_FILES
 from whichpu.reports.prose.particles import EITHER, with_particle
 from whichpu.reports.words import SCORES
 from whichpu.results.entries import METRICS
@@ -23,6 +23,8 @@ from whichpu.results.entries import METRICS
 LANGUAGES = ("en", "ko")
 PRICE = "price"
 """The one figure that is no measurement: from the user's own table."""
+NAMES_MOST = 6
+"""Of more names the rest is counted."""
 NAMES = {"degC": "°C"}
 SIZES = (units.Unit("B", 1.0), units.Unit("kB", 1e3), units.Unit("MB", 1e6), units.Unit("GB", 1e9))
 
@@ -129,6 +131,9 @@ class Translator:
 
     def names(self, names: Sequence[str]) -> str:
         """Names in a row, joined as the language does."""
+        if len(names) > NAMES_MOST + 1:
+            more = self.label(MORE, count=self._decimal(len(names) - NAMES_MOST, "0"))
+            return self.row([*names[:NAMES_MOST], more])
         if self.language == "ko" and len(names) == 2:
             return f"{with_particle(names[0], '과/와')} {names[1]}"
         return self.row(names)
