@@ -1,4 +1,9 @@
-"""Small TFLite networks, one operator each, on both sides of every limit that Vela names. ``python vela_zoo.py DIR``."""
+"""Small TFLite networks, one operator each, on both sides of every limit that Vela names.
+
+    python benchmarks/npu/vela_zoo.py FOLDER
+
+writes them.
+"""
 
 from __future__ import annotations
 
@@ -240,16 +245,23 @@ def convolutions() -> Iterator[Made]:
             yield f"{kind}-{dtype}", convolution(kind, dtype=dtype)
         for padding, stride in itertools.product(("SAME", "VALID"), ((1, 1), (2, 2), (3, 3), (4, 4), (5, 5), (1, 4),
                                                                      (4, 1), (2, 1), (8, 8))):  # fmt: skip
-            yield f"{kind}-{padding}-stride{stride[0]}x{stride[1]}", convolution(kind, 32, stride=stride, padding=padding)
+            yield (
+                f"{kind}-{padding}-stride{stride[0]}x{stride[1]}",
+                convolution(kind, 32, stride=stride, padding=padding),
+            )
             yield (f"{kind}-{padding}-stride{stride[0]}x{stride[1]}-dilated",
                    convolution(kind, 32, stride=stride, padding=padding, dilation=(2, 2)))  # fmt: skip
-        for kernel in ((1, 1), (5, 5), (6, 6), (11, 11), (64, 64), (65, 64), (64, 65), (65, 1), (1, 65), (128, 1), (1, 4097),
+        for kernel in ((1, 1), (5, 5), (6, 6), (11, 11), (64, 64), (65, 64), (64, 65), (65, 1), (1, 65), (128, 1),
+        (1, 4097),
                        (2, 2048), (2, 2049), (256, 256), (257, 1)):  # fmt: skip
             w = max(8, kernel[1])
             yield (f"{kind}-kernel{kernel[0]}x{kernel[1]}",
                    convolution(kind, kernel=kernel, sizes=(max(8, kernel[0]), w), padding="VALID"))  # fmt: skip
         for dilation in ((2, 2), (7, 7), (16, 1), (21, 21), (32, 32), (64, 64)):
-            yield f"{kind}-dilation{dilation[0]}x{dilation[1]}", convolution(kind, 130, dilation=dilation, channels=1, outs=1)
+            yield (
+                f"{kind}-dilation{dilation[0]}x{dilation[1]}",
+                convolution(kind, 130, dilation=dilation, channels=1, outs=1),
+            )
         for weight_type in ("int16", "uint8", "int4", "float32"):
             yield f"{kind}-weights-{weight_type}", convolution(kind, weight_type=weight_type)
             yield f"{kind}-int16-weights-{weight_type}", convolution(kind, dtype="int16", weight_type=weight_type)
@@ -391,7 +403,19 @@ def poolings() -> Iterator[Made]:
             yield f"{kind}-{dtype}", pooling(kind, dtype=dtype)
         for padding, stride in itertools.product(("SAME", "VALID"), ((1, 1), (3, 3), (4, 4), (4, 1), (1, 4), (8, 8))):
             yield f"{kind}-{padding}-stride{stride[0]}x{stride[1]}", pooling(kind, (3, 3), stride, padding, (32, 32))
-        for kernel in ((5, 5), (8, 8), (9, 8), (8, 9), (9, 9), (16, 16), (256, 1), (257, 1), (1, 257), (256, 256), (256, 257)):
+        for kernel in (
+            (5, 5),
+            (8, 8),
+            (9, 8),
+            (8, 9),
+            (9, 9),
+            (16, 16),
+            (256, 1),
+            (257, 1),
+            (1, 257),
+            (256, 256),
+            (256, 257),
+        ):
             for padding in ("SAME", "VALID"):
                 yield (f"{kind}-{padding}-kernel{kernel[0]}x{kernel[1]}",
                        pooling(kind, kernel, (1, 1), padding, (max(8, kernel[0]), max(8, kernel[1])), 1))  # fmt: skip
@@ -427,7 +451,11 @@ def dense(
     weight_type = weight_type or ("uint8" if dtype == "uint8" else "int8")
     x = fed(model, shape or (rows, depth), dtype)
     fed_too = []
-    data = None if "weights" in dynamic else np.full((outs, depth), weights, "int8" if weight_type == "int4" else weight_type)
+    data = (
+        None
+        if "weights" in dynamic
+        else np.full((outs, depth), weights, "int8" if weight_type == "int4" else weight_type)
+    )
     if weight_type == "int4" and data is not None:
         data = np.full((outs * depth // 2,), 0x11, np.uint8)
     w = model.tensor((outs, depth), weight_type, scale=[0.01] * outs if per_channel else 0.01, zero=zero(weight_type),
@@ -449,7 +477,10 @@ def dense(
 def denses() -> Iterator[Made]:
     for dtype in NUMBERS:
         yield f"FULLY_CONNECTED-{dtype}", dense(dtype=dtype)
-        yield f"FULLY_CONNECTED-{dtype}-dynamic", dense(dtype=dtype, weight_type=dtype, dynamic="weights", with_bias=False)
+        yield (
+            f"FULLY_CONNECTED-{dtype}-dynamic",
+            dense(dtype=dtype, weight_type=dtype, dynamic="weights", with_bias=False),
+        )
     for weight_type in ("int16", "int4", "uint8", "float32"):
         yield f"FULLY_CONNECTED-weights-{weight_type}", dense(weight_type=weight_type)
         yield f"FULLY_CONNECTED-int16-weights-{weight_type}", dense(dtype="int16", weight_type=weight_type)
@@ -521,7 +552,13 @@ def products() -> Iterator[Made]:
 
 
 def reduced(
-    kind: str, shape: Sequence[int], axes: Any, keep: bool = True, dtype: str = "int8", out_dtype: str | None = None, **more: Any
+    kind: str,
+    shape: Sequence[int],
+    axes: Any,
+    keep: bool = True,
+    dtype: str = "int8",
+    out_dtype: str | None = None,
+    **more: Any,
 ) -> bytes:
     """One reduction."""
     named = [a % len(shape) for a in np.asarray(axes).reshape(-1).tolist()]
@@ -548,7 +585,8 @@ def reductions() -> Iterator[Made]:
             ((1, 4097, 2, 2), [1]), ((1, 2, 4096, 2), [2]), ((1, 2, 1, 4096), [3]), ((1, 2, 1, 4095), [3]),
             ((1, 256, 256, 1), [1, 2]), ((1, 256, 257, 1), [1, 2]),
             ((1, 2, 4, 4, 8), [2, 3]), ((1, 2, 4, 4, 8), [4]), ((1, 1, 4, 4, 8), [2, 3]),
-            ((1, 2, 4, 4, 8), [1]), ((2, 2, 4, 4, 8), [2, 3]), ((70000, 2), [0]), ((2, 70000), [1]), ((1, 300, 300, 2), [1, 2]),
+            ((1, 2, 4, 4, 8), [1]), ((2, 2, 4, 4, 8), [2, 3]), ((70000, 2), [0]), ((2, 70000), [1]),
+            ((1, 300, 300, 2), [1, 2]),
             ((1, 128, 64), [2]), ((1, 10, 512), [2]), ((1, 10, 10, 512), [3]),
         ):  # fmt: skip
             said = "x".join(map(str, shape)) + "-" + "_".join(map(str, axes))
@@ -556,7 +594,12 @@ def reductions() -> Iterator[Made]:
             if kind == "MEAN":
                 for dtype in ("uint8", "int16"):
                     yield f"{kind}-{said}-{dtype}", reduced(kind, shape, axes, dtype=dtype)
-        for shape, axes in (((3, 8, 8, 16), [0]), ((3, 1, 8, 8, 16), [0]), ((3, 1, 8, 8, 16), [2, 3]), ((3, 2, 8, 8, 16), [0])):
+        for shape, axes in (
+            ((3, 8, 8, 16), [0]),
+            ((3, 1, 8, 8, 16), [0]),
+            ((3, 1, 8, 8, 16), [2, 3]),
+            ((3, 2, 8, 8, 16), [0]),
+        ):
             yield f"{kind}-{'x'.join(map(str, shape))}-{axes[0]}-outer", reduced(kind, shape, axes)
         yield f"{kind}-rescaled", reduced(kind, MAP, [1, 2], give={"scale": 0.1})
         yield f"{kind}-unquantised", reduced(kind, MAP, [1, 2], feed={"scale": None}, give={"scale": None})
@@ -572,11 +615,15 @@ def resizes() -> Iterator[Made]:
             yield f"{kind}-{dtype}", resize(kind, (8, 8), (16, 16), dtype=dtype)
         sizes = (
             ((8, 8), (16, 16)), ((8, 8), (32, 32)), ((8, 8), (64, 64)), ((8, 8), (128, 128)), ((8, 8), (24, 24)),
-            ((8, 8), (12, 12)), ((8, 8), (4, 4)), ((8, 8), (8, 8)), ((8, 8), (16, 32)), ((8, 8), (16, 8)), ((8, 8), (15, 15)),
-            ((8, 8), (29, 29)), ((8, 8), (57, 57)), ((9, 9), (17, 17)), ((1, 1), (7, 7)), ((1, 1), (16, 16)), ((1, 8), (1, 16)),
-            ((8, 1), (16, 1)), ((1, 8), (2, 16)), ((1, 8), (4, 16)), ((8, 1), (8, 4)), ((8, 8), (256, 256)), ((2, 2), (20, 20)),
+            ((8, 8), (12, 12)), ((8, 8), (4, 4)), ((8, 8), (8, 8)), ((8, 8), (16, 32)), ((8, 8), (16, 8)), ((8, 8),
+            (15, 15)),
+            ((8, 8), (29, 29)), ((8, 8), (57, 57)), ((9, 9), (17, 17)), ((1, 1), (7, 7)), ((1, 1), (16, 16)),
+            ((1, 8), (1, 16)),
+            ((8, 1), (16, 1)), ((1, 8), (2, 16)), ((1, 8), (4, 16)), ((8, 1), (8, 4)), ((8, 8), (256, 256)),
+            ((2, 2), (20, 20)),
             ((5, 7), (10, 14)), ((2, 2), (4096, 4096)), ((1, 2), (1, 4096)), ((1, 2), (1, 2048)), ((8, 8), (1, 1)),
-            ((8, 1), (16, 2)), ((8, 16), (16, 16)), ((16, 16), (8, 16)), ((1, 2), (1, 8192)), ((1, 2), (2, 2)), ((1, 1), (1, 4)),
+            ((8, 1), (16, 2)), ((8, 16), (16, 16)), ((16, 16), (8, 16)), ((1, 2), (1, 8192)), ((1, 2), (2, 2)),
+            ((1, 1), (1, 4)),
             ((8, 8), (17, 17)), ((8, 8), (11, 13)), ((8, 8), (10, 10)), ((3, 3), (1030, 1030)), ((1, 2), (1, 2050)),
             ((1, 2), (1, 1025)),
         )  # fmt: skip
@@ -647,9 +694,13 @@ def transposes() -> Iterator[Made]:
         for dtype in ("int8", "int16", "int32"):
             for shape in ((1, 4, 6, 8), (2, 4, 6, 8)):
                 said = "".join(map(str, perm)) + ("-batch2" if shape[0] == 2 else "") + f"-{dtype}"
-                yield f"TRANSPOSE-{said}", single("TRANSPOSE", shape, [shape[a] for a in perm], dtype, parameters=[perm])
+                yield (
+                    f"TRANSPOSE-{said}",
+                    single("TRANSPOSE", shape, [shape[a] for a in perm], dtype, parameters=[perm]),
+                )
     for shape, perm in (
-        ((4, 6), (1, 0)), ((2, 4, 6), (0, 2, 1)), ((2, 4, 6), (1, 0, 2)), ((2, 4, 6), (2, 1, 0)), ((2, 4, 6), (1, 2, 0)),
+        ((4, 6), (1, 0)), ((2, 4, 6), (0, 2, 1)), ((2, 4, 6), (1, 0, 2)), ((2, 4, 6), (2, 1, 0)), ((2, 4, 6),
+        (1, 2, 0)),
         ((1, 2, 4, 6, 8), (0, 1, 3, 2, 4)), ((2, 2, 4, 6, 8), (0, 2, 1, 4, 3)), ((2, 2, 4, 6, 8), (4, 3, 2, 1, 0)),
         ((1, 2, 3, 2, 3, 4), (0, 1, 4, 2, 5, 3)), ((1, 2, 1, 2, 3, 2, 2, 2), (0, 2, 1, 3, 4, 5, 7, 6)),
         ((1, 2, 1, 2, 3, 2, 2, 2, 2), (0, 2, 1, 3, 4, 5, 7, 6, 8)), ((70000, 4), (1, 0)), ((4, 70000), (1, 0)),
@@ -660,7 +711,8 @@ def transposes() -> Iterator[Made]:
         ((1, 16, 8, 8), (0, 2, 3, 1)), ((1, 2, 8, 4, 4), (0, 2, 1, 3, 4)), ((1, 256, 257, 2), (0, 3, 2, 1)),
         ((256, 257, 2, 2), (3, 2, 1, 0)), ((2, 256, 257, 2), (3, 2, 1, 0)), ((2, 2, 256, 257), (3, 2, 1, 0)),
         ((1, 2, 70000, 2), (0, 1, 3, 2)), ((70000, 2, 2, 2), (0, 1, 3, 2)), ((70000, 2, 2, 2), (0, 2, 1, 3)),
-        ((70000, 2, 2, 2), (1, 0, 2, 3)), ((3, 70000, 2), (1, 0, 2)), ((3, 2, 70000), (1, 0, 2)), ((3, 70000, 2), (0, 2, 1)),
+        ((70000, 2, 2, 2), (1, 0, 2, 3)), ((3, 70000, 2), (1, 0, 2)), ((3, 2, 70000), (1, 0, 2)), ((3, 70000, 2),
+        (0, 2, 1)),
     ):  # fmt: skip
         for dtype in ("int8", "int16", "int32"):
             said = f"{'x'.join(map(str, shape))}-{''.join(map(str, perm))}-{dtype}"
@@ -679,10 +731,22 @@ def strided(
 
 def slices() -> Iterator[Made]:
     full = [1, 8, 8, 16]
-    for steps in ([1, 2, 1, 1], [1, 1, 2, 1], [1, 2, 2, 1], [1, 1, 1, 2], [1, 3, 3, 1], [1, 4, 1, 1], [1, 1, 1, 4], [1, 2, 2, 2]):
+    for steps in (
+        [1, 2, 1, 1],
+        [1, 1, 2, 1],
+        [1, 2, 2, 1],
+        [1, 1, 1, 2],
+        [1, 3, 3, 1],
+        [1, 4, 1, 1],
+        [1, 1, 1, 4],
+        [1, 2, 2, 2],
+    ):
         out = [-(-n // s) for n, s in zip(full, steps, strict=True)]
         for dtype in ("int8", "int16"):
-            yield f"STRIDED_SLICE-steps{'_'.join(map(str, steps))}-{dtype}", strided([0] * 4, full, steps, out, dtype=dtype)
+            yield (
+                f"STRIDED_SLICE-steps{'_'.join(map(str, steps))}-{dtype}",
+                strided([0] * 4, full, steps, out, dtype=dtype),
+            )
     yield "STRIDED_SLICE-back", strided([0, 7, 0, 0], [1, -9, 8, 16], [1, -1, 1, 1], full)
     yield "STRIDED_SLICE-back-depth", strided([0, 0, 0, 15], [1, 8, 8, -17], [1, 1, 1, -1], full)
     yield "STRIDED_SLICE-back-width", strided([0, 0, 7, 0], [1, 8, -9, 16], [1, 1, -1, 1], full)
@@ -691,7 +755,10 @@ def slices() -> Iterator[Made]:
     yield "STRIDED_SLICE-shrink", strided([0, 2, 0, 0], [1, 3, 8, 16], [1] * 4, (1, 8, 16), shrink_axis_mask=2)
     yield "STRIDED_SLICE-shrink-all", strided([0, 2, 0, 0], [1, 3, 1, 16], [1] * 4, (16,), shrink_axis_mask=7)
     yield "STRIDED_SLICE-ellipsis", strided([0, 2], [0, 6], [1, 1], (1, 8, 8, 4), ellipsis_mask=1)
-    yield "STRIDED_SLICE-new-axis", strided([0, 0, 0, 0, 0], [1, 1, 8, 8, 16], [1] * 5, (1, 1, 8, 8, 16), new_axis_mask=2)
+    yield (
+        "STRIDED_SLICE-new-axis",
+        strided([0, 0, 0, 0, 0], [1, 1, 8, 8, 16], [1] * 5, (1, 1, 8, 8, 16), new_axis_mask=2),
+    )
     yield "STRIDED_SLICE-empty", strided([0, 4, 0, 0], [1, 4, 8, 16], [1] * 4, (1, 0, 8, 16))
     yield "STRIDED_SLICE-offset", strided([0, 4, 0, 0], [1, 2, 8, 16], [1] * 4, (1, 2, 8, 16), offset=True)
     yield "STRIDED_SLICE-batch", strided([1, 0, 0, 0], [3, 8, 8, 16], [1] * 4, (2, 8, 8, 16), (4, 8, 8, 16))
@@ -702,18 +769,31 @@ def slices() -> Iterator[Made]:
     yield "STRIDED_SLICE-rank3-step", strided([0] * 3, [4, 8, 16], [1, 2, 1], (4, 4, 16), (4, 8, 16))
     yield "STRIDED_SLICE-rank3-first-step", strided([0] * 3, [4, 8, 16], [2, 1, 1], (2, 8, 16), (4, 8, 16))
     yield "STRIDED_SLICE-rank5", strided([0] * 5, [1, 2, 4, 4, 4], [1] * 5, (1, 2, 4, 4, 4), (1, 2, 4, 4, 8))
-    yield "STRIDED_SLICE-rank5-step", strided([0] * 5, [1, 2, 4, 4, 8], [1, 1, 2, 1, 1], (1, 2, 2, 4, 8), (1, 2, 4, 4, 8))
+    yield (
+        "STRIDED_SLICE-rank5-step",
+        strided([0] * 5, [1, 2, 4, 4, 8], [1, 1, 2, 1, 1], (1, 2, 2, 4, 8), (1, 2, 4, 4, 8)),
+    )
     yield "STRIDED_SLICE-vector", strided([2], [10], [1], (8,), (16,))
     yield "STRIDED_SLICE-vector-step", strided([0], [16], [2], (8,), (16,))
     yield "SLICE-rest", single("SLICE", MAP, (1, 7, 8, 16), parameters=[[0, 1, 0, 0], [-1, -1, -1, -1]])
-    yield "SLICE-rank5", single("SLICE", (1, 2, 4, 4, 8), (1, 1, 4, 4, 8), parameters=[[0, 1, 0, 0, 0], [1, 1, 4, 4, 8]])
+    yield (
+        "SLICE-rank5",
+        single("SLICE", (1, 2, 4, 4, 8), (1, 1, 4, 4, 8), parameters=[[0, 1, 0, 0, 0], [1, 1, 4, 4, 8]]),
+    )
     model = Model()
-    x, b, e, y = fed(model, MAP), model.tensor([4], "int32", scale=None), model.constant([1, 4, 4, 8]), fed(model, (1, 4, 4, 8))
+    x, b, e, y = (
+        fed(model, MAP),
+        model.tensor([4], "int32", scale=None),
+        model.constant([1, 4, 4, 8]),
+        fed(model, (1, 4, 4, 8)),
+    )
     model.op("SLICE", [x, b, e], [y])
     yield "SLICE-open", model.write([x, b], [y])
 
 
-def mirrored(amount: int, mode: str = "REFLECT", dtype: str = "int8", axes: Sequence[int] = (1, 2), shape: Sequence[int] = MAP) -> bytes:
+def mirrored(
+    amount: int, mode: str = "REFLECT", dtype: str = "int8", axes: Sequence[int] = (1, 2), shape: Sequence[int] = MAP
+) -> bytes:
     pad = [[amount, amount] if a in axes else [0, 0] for a in range(len(shape))]
     out = [n + 2 * amount * (a in axes) for a, n in enumerate(shape)]
     return single("MIRROR_PAD", shape, out, dtype, parameters=[pad], mode=mode)
@@ -738,13 +818,17 @@ def pads() -> Iterator[Made]:
     yield "MIRROR_PAD-rank3", mirrored(1, axes=(1,), shape=(4, 8, 16))
     yield "MIRROR_PAD-rank2", mirrored(1, axes=(1,), shape=(8, 16))
     for name, pad in {
-        "depth": [[0, 0], [0, 0], [0, 0], [2, 2]], "batch": [[1, 1], [0, 0], [0, 0], [0, 0]], "uneven": [[0, 0], [0, 3], [2, 0], [0, 0]],
+        "depth": [[0, 0], [0, 0], [0, 0], [2, 2]], "batch": [[1, 1], [0, 0], [0, 0], [0, 0]], "uneven": [[0, 0], [0,
+        3], [2, 0], [0, 0]],
         "none": [[0, 0]] * 4, "large": [[0, 0], [40, 40], [40, 40], [0, 0]], "all": [[1, 1]] * 4,
     }.items():  # fmt: skip
         out = [n + sum(p) for n, p in zip(MAP, pad, strict=True)]
         yield f"PAD-{name}", single("PAD", MAP, out, parameters=[pad])
     yield "PAD-rank2", single("PAD", (8, 16), (10, 16), parameters=[[[1, 1], [0, 0]]])
-    yield "PAD-rank5", single("PAD", (1, 2, 4, 4, 8), (1, 2, 6, 4, 8), parameters=[[[0, 0], [0, 0], [1, 1], [0, 0], [0, 0]]])
+    yield (
+        "PAD-rank5",
+        single("PAD", (1, 2, 4, 4, 8), (1, 2, 6, 4, 8), parameters=[[[0, 0], [0, 0], [1, 1], [0, 0], [0, 0]]]),
+    )
     for dtype in ("int8", "int64", "int16"):
         model = Model()
         x, y = fed(model, MAP), fed(model, (1, 10, 8, 16))
@@ -757,7 +841,8 @@ def pads() -> Iterator[Made]:
 
 
 def gathered(
-    shape: Sequence[int], indices_: Sequence[int], axis: int, batch_dims: int = 0, dtype: str = "int8", constant: bool = False,
+    shape: Sequence[int], indices_: Sequence[int], axis: int, batch_dims: int = 0, dtype: str = "int8",
+    constant: bool = False,
     index_type: str = "int32", swap: bool = False,
 ) -> bytes:  # fmt: skip
     model = Model()
@@ -778,7 +863,13 @@ def scattered(index: Any, dtype: str = "int8", shape: Sequence[int] = (8, 16), c
     return model.write([x] if constant else [i, x], [y])
 
 
-def chosen(kind: str, dtype: str = "int8", condition: Sequence[int] = MAP, second: Sequence[int] = MAP, scales: Any = (0.05, 0.05)) -> bytes:
+def chosen(
+    kind: str,
+    dtype: str = "int8",
+    condition: Sequence[int] = MAP,
+    second: Sequence[int] = MAP,
+    scales: Any = (0.05, 0.05),
+) -> bytes:
     model = Model()
     c = model.tensor(condition, "bool", scale=None)
     a = fed(model, MAP, dtype, **({} if dtype != "int8" else {"scale": scales[0]}))
@@ -806,8 +897,14 @@ def indices() -> Iterator[Made]:
     yield "SELECT_V2-other-scale", chosen("SELECT_V2", scales=(0.05, 0.1))
     yield "SELECT-vector-condition", chosen("SELECT", condition=(1,))
     for depth in (16, 126, 127, 128, 200):
-        yield f"ARG_MAX-depth{depth}", single("ARG_MAX", (1, 8, 8, depth), (1, 8, 8), out_dtype="int32", parameters=[3], output_type=2)
-        yield f"ARG_MAX-depth{depth}-int64", single("ARG_MAX", (1, 8, 8, depth), (1, 8, 8), out_dtype="int64", parameters=[-1], output_type=4)
+        yield (
+            f"ARG_MAX-depth{depth}",
+            single("ARG_MAX", (1, 8, 8, depth), (1, 8, 8), out_dtype="int32", parameters=[3], output_type=2),
+        )
+        yield (
+            f"ARG_MAX-depth{depth}-int64",
+            single("ARG_MAX", (1, 8, 8, depth), (1, 8, 8), out_dtype="int64", parameters=[-1], output_type=4),
+        )
     for axis in (0, 1, 2):
         out = [n for a, n in enumerate(MAP) if a != axis]
         yield f"ARG_MAX-axis{axis}", single("ARG_MAX", MAP, out, out_dtype="int32", parameters=[axis], output_type=2)
@@ -862,13 +959,12 @@ def gather_nd() -> bytes:
 
 
 def joined(
-    kind: str, shapes: Sequence[Sequence[int]], out: Sequence[int], axis: int, dtype: str = "int8", scales: Sequence[float] = (),
+    kind: str, shapes: Sequence[Sequence[int]], out: Sequence[int], axis: int, dtype: str = "int8",
+    scales: Sequence[float] = (),
     activation: str = "",
 ) -> bytes:  # fmt: skip
     model = Model()
-    inputs = [
-        fed(model, shape, dtype, **({"scale": scales[at]} if scales else {})) for at, shape in enumerate(shapes)
-    ]
+    inputs = [fed(model, shape, dtype, **({"scale": scales[at]} if scales else {})) for at, shape in enumerate(shapes)]
     y = fed(model, out, dtype)
     options: dict[str, Any] = {"axis": axis} | ({"values_count": len(shapes)} if kind == "PACK" else {})
     if activation:
@@ -878,7 +974,8 @@ def joined(
 
 
 def divided(
-    kind: str, shape: Sequence[int], outs: Sequence[Sequence[int]], axis: int, dtype: str = "int8", scales: Sequence[float] = (),
+    kind: str, shape: Sequence[int], outs: Sequence[Sequence[int]], axis: int, dtype: str = "int8",
+    scales: Sequence[float] = (),
     claimed: int | None = None,
 ) -> bytes:  # fmt: skip
     model = Model()
@@ -888,7 +985,9 @@ def divided(
     if kind == "SPLIT":
         model.op(kind, [model.constant(axis), x], outputs, num_splits=count)
     elif kind == "SPLIT_V":
-        model.op(kind, [x, model.constant([out[axis] for out in outs]), model.constant(axis)], outputs, num_splits=count)
+        model.op(
+            kind, [x, model.constant([out[axis] for out in outs]), model.constant(axis)], outputs, num_splits=count
+        )
     else:
         model.op(kind, [x], outputs, num=count, axis=axis)
     return model.write([x], outputs)
@@ -956,7 +1055,8 @@ def recurrent(
     inputs = [-1 if at in leave else tensor for at, tensor in enumerate(inputs)]
     y = fed(model, (*first[:2], units), dtype)
     gate = [model.tensor((0,), "float32", scale=None) for _ in range(4)] + [model.tensor((0,), "int8", scale=0.008)]
-    model.op("UNIDIRECTIONAL_SEQUENCE_LSTM", inputs, [y], intermediates=gate, fused_activation_function="TANH", cell_clip=10.0,
+    model.op("UNIDIRECTIONAL_SEQUENCE_LSTM", inputs, [y], intermediates=gate, fused_activation_function="TANH",
+    cell_clip=10.0,
              time_major=time_major)  # fmt: skip
     return model.write([x], [y])
 
@@ -976,7 +1076,8 @@ def recurrents() -> Iterator[Made]:
 
 
 FAMILIES = (
-    unary, binary, masks, convolutions, padded_convolutions, transposeds, poolings, denses, products, reductions, resizes, moves, recurrents,
+    unary, binary, masks, convolutions, padded_convolutions, transposeds, poolings, denses, products, reductions,
+    resizes, moves, recurrents,
 )  # fmt: skip
 
 

@@ -8,6 +8,7 @@ Source: ethos-u-vela 5.2.0.
 from __future__ import annotations
 
 import csv
+import glob
 import re
 import shutil
 import sys
@@ -65,7 +66,7 @@ def ask(path: Path, graph: Graph, target: Target) -> Answer:
         shutil.copyfile(path, folder / "model.tflite")
         version = process.run([*command, "--version"], folder, TIMEOUT_S).log.strip() or "of unknown version"
         ended = process.run([*command, *words(target), "model.tflite"], folder, TIMEOUT_S)
-        return answer(folder, ended, graph, f"vela {version}")
+        return answer(folder / "made" / "model_vela.tflite", ended, graph, f"vela {version}")
 
 
 def words(target: Target) -> list[str]:
@@ -83,15 +84,14 @@ def _command(target: Target) -> list[str] | None:
     return [found] if found else None
 
 
-def answer(folder: Path, ended: process.Ended, graph: Graph, tool: str) -> Answer:
+def answer(written: Path, ended: process.Ended, graph: Graph, tool: str) -> Answer:
     """What Vela made, or its words where it made nothing. A crash after the file was written leaves its answer."""
-    written = folder / "made" / "model_vela.tflite"
     if not written.is_file():
         return Answer(tool, {}, refused=refusal(ended), log=ended.log)
     made = tflite.parsed(written).operators
     left = {_key(operator) for operator in made if operator.type != NPU}
     found = verdicts(graph, left, reasons(ended.log), tool)
-    figures: dict[str, Any] = summary(folder / "made")
+    figures: dict[str, Any] = summary(written)
     hosts = sum(verdict.status == "host" for verdict in found.values())
     if hosts:
         figures["not_in_the_estimate"] = f"{hosts} operators on the CPU: Vela counts 0 cycles for them"
@@ -130,9 +130,9 @@ def refusal(ended: process.Ended) -> str:
     return said or f"Vela made nothing: {ended.how or 'it gave no reason'}"
 
 
-def summary(folder: Path) -> dict[str, Any]:
-    """Vela's own estimate, from the summary that it writes; empty where it wrote none."""
-    file = next(folder.glob("*_summary_*.csv"), None)
+def summary(written: Path) -> dict[str, Any]:
+    """Vela's own estimate, from the summary beside the file that it wrote; empty where it wrote none."""
+    file = next(written.parent.glob(f"{glob.escape(written.stem.removesuffix('_vela'))}_summary_*.csv"), None)
     rows = list(csv.DictReader(file.read_text().splitlines())) if file else []
     if not rows:
         return {}
