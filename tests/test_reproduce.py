@@ -175,11 +175,13 @@ def test_the_command_as_json(cli):
 
 
 def test_mistakes_are_sentences(told, tmp_path):
+    (tmp_path / "share-price-gru.whichpu.json").touch()
     for arguments, words in (
         ((), "no study was named"),
         (("nothing",), "no study is called 'nothing'"),
         (("ethos-n78", "--run"), "is not measured by"),
         (("share-price", "--run", "-o", tmp_path / "no"), "there is no folder"),
+        (("share-price", "--run", "-o", tmp_path), "share-price-gru.whichpu.json exists"),
     ):
         ran = told("reproduce", *arguments)
         assert ran.status == 1 and words in ran.err

@@ -63,6 +63,9 @@ def _measured(study: str, examples: Path | None, folder: Path, budget_s: float, 
         raise UserError(f"there is no folder {folder}", f"mkdir -p {folder}")
     place = examples / "apple_stock"
     files = [folder / f"{study}-{name}.whichpu.json" for name in MEASURED[study]]
+    there = next((file for file in files if file.exists()), None)
+    if there is not None:
+        raise UserError(f"{there} exists", "name another folder: -o FOLDER")
     for name, file in zip(MEASURED[study], files, strict=True):
         measure(place / f"{name}.onnx", data=place / "task.toml", output=file, budget_s=budget_s, watch=watch)
     return files

@@ -73,12 +73,16 @@ def _show(study: Study) -> None:
         print_item(screen, f"{MARKS[statement.verdict]} {statement.says}", 0)
         print_item(screen, f"{WORDS.get(statement.verdict, statement.verdict)}: {statement.because}", 4)
     counts = [each.verdict for each in study.statements]
-    told = ", ".join(f"{counts.count(word)} {plural}" for word, plural in COUNTED.items() if word in counts)
+    told = ", ".join(_counted(word, counts.count(word)) for word in COUNTED if word in counts)
     screen.print(f"\n{len(counts)} statements: {told}.", markup=False, highlight=False)
     for note in study.notes:
         print_item(screen, f"Note: {note}", 0)
     for way in study.ways:
         print_item(screen, f"To measure or look further: {way}", 0)
+
+
+def _counted(word: str, count: int) -> str:
+    return f"{count} {word if count == 1 else COUNTED[word]}"
 
 
 def _table(table: Table, screen: Console) -> None:
