@@ -164,7 +164,7 @@ def _timed(text: str, where: str) -> Cell:
 def _counters(text: str, source: Source) -> Reported:
     """Layers' times; of several requests or their sum, whichever the file holds. Its total is no latency."""
     delimiter = ";" if text.lstrip().startswith("layerName;") else ","
-    rows = [(line, row) for line, row in table(text.lstrip(), delimiter) if row["layerName"]]
+    rows = [(line, row) for line, row in table(text, delimiter) if row["layerName"]]
     totals = [(line, row) for line, row in rows if row["layerName"] == "Total"]
     figures = Figures(f"{TOOL} (counters)")
     if len(totals) == 1:

@@ -190,14 +190,17 @@ def _possible(metric: str, value: float) -> bool:
 def table(text: str, delimiter: str = ",") -> list[tuple[int, dict[str, str]]]:
     """Rows of a table with a header, with their lines; cells that a short row lacks are empty.
 
-    Raises :class:`UserError` for a row with more cells than the header.
+    Raises :class:`UserError` for a row with more cells than the header, and a header with a name twice.
     """
     try:
         reader = csv.reader(io.StringIO(text), delimiter=delimiter)
-        rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader if any(row)]
+        rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader if any(map(str.strip, row))]
     except csv.Error as problem:
         raise UserError(f"is no table: {problem}", AGAIN) from problem
     header = rows[0][1] if rows else []
+    twice = next((name for name in header if name and header.count(name) > 1), None)
+    if twice is not None:
+        raise UserError(f"its header has {twice[:40]!r} twice", AGAIN)
     for line, row in rows[1:]:
         if len(row) > len(header):
             raise UserError(f"line {line} has {len(row)} cells, its header {len(header)}", AGAIN)

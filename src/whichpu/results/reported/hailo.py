@@ -96,7 +96,7 @@ def _csv(text: str, source: Source) -> Reported:
     columns |= {"overall_latency": "overall", "average_power": "power", "average_temp": "temperature"}
     is_benchmark = text.lstrip().startswith(BENCHMARK)
     entries, failures = [], []
-    for number_, row in table(text.lstrip()):
+    for number_, row in table(text):
         found = {key: Cell(row[name], f"line {number_}, column {name}") for name, key in columns.items() if name in row}
         failed = "" if row.get("status", "0") == "0" else row.get("status_description") or f"status {row['status']}"
         failures += [failed] if failed else []

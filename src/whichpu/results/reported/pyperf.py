@@ -46,7 +46,8 @@ def _entry(
     row: dict[str, Any], own: dict[str, Any], at: int, source: Source, name: str, version: str | None
 ) -> tuple[Entry, list[float]]:
     figures, place = Figures(TOOL), f"benchmarks[{at}].runs[*]"
-    runs = [run for _, run in objects(row.get("runs")) if run.get("values")]
+    every = [run for _, run in objects(row.get("runs"))]
+    runs = [run for run in every if run.get("values")]
     unit = own.get("unit", "second")
     samples: list[float] = []
     if unit != "second":
@@ -59,7 +60,7 @@ def _entry(
             samples = []
         else:
             figures.samples(samples, f"{place}.values[*]", {})
-    _memory(figures, runs, f"{place}.metadata.mem_max_rss")
+    _memory(figures, every, f"{place}.metadata.mem_max_rss")
     return figures.entry(source, text_of(own.get("model")), name, tool_version=version), samples
 
 

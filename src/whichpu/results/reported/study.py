@@ -345,6 +345,8 @@ def _figure(words: tuple[str, ...], value: float, where: str) -> Found | str:
         return "zero is no measurement of it, so it was left out"
     better = METRICS[meaning.key].better
     sizes = scaled(number, meaning.factor), scaled(step, meaning.factor)
+    if not math.isfinite(sizes[0]):
+        return "too large for a figure"
     return Found(
         meaning.key, sizes[0], meaning.unit, better, meaning.scope, sizes[1], where, meaning.statistic, meaning.bare
     )

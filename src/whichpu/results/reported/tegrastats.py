@@ -10,10 +10,11 @@ from collections.abc import Sequence
 
 import msgspec
 
+from whichpu.errors import UserError
 from whichpu.results.entries import Entry
-from whichpu.results.importers import Options, Series, tegrastats
+from whichpu.results.importers import Log, Options, Series, tegrastats
 from whichpu.results.reported import Reported, Source
-from whichpu.results.reported.figures import Figures, told
+from whichpu.results.reported.figures import AGAIN, Figures, told
 
 TOOL = "tegrastats"
 TOTALS = ("board", "module")
@@ -27,7 +28,13 @@ def recognises(head: str, name: str) -> bool:
 
 def read(text: str, source: Source) -> Reported:
     """An entry of the board, and one of each further rail. Raises :class:`UserError`."""
-    log = tegrastats.read(text, Options())
+    try:
+        return _read(tegrastats.read(text, Options()), source)
+    except OverflowError as problem:
+        raise UserError("holds a number that no sensor reads", AGAIN) from problem
+
+
+def _read(log: Log, source: Source) -> Reported:
     power = [one for one in log.series if one.channel.quantity == "power" and one.values]
     total = next((one for scope in TOTALS for one in power if one.channel.scope == scope), None)
     figures = Figures(TOOL)

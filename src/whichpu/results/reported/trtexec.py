@@ -91,7 +91,8 @@ def _ms(row: Mapping[str, Any], key: str, index: int) -> float:
 
 
 def _profile(rows: list[dict[str, Any]], source: Source) -> Reported:
-    layers = [(str(row.get("name")), _ms(row, "averageMs", index)) for index, row in enumerate(rows) if "name" in row]
+    timed = [(index, row) for index, row in enumerate(rows) if set(row) != {"count"}]
+    layers = [(str(row.get("name")), _ms(row, "averageMs", index)) for index, row in timed]
     figures = Figures(f"{TOOL} --exportProfile")
     terms = {"boundary": LAYERS}
     total = sum(time for _, time in layers)
@@ -168,7 +169,7 @@ def _latencies(
     figures: Figures, parts: list[tuple[str, str, str, int]], terms: dict[str, str], count: int | None
 ) -> None:
     for name, percent, value, number in parts:
-        metric = f"latency_p{percent}" if percent else KEPT[name]
+        metric = f"latency_p{percent}" if percent else KEPT.get(name)
         if metric in (*KEPT.values(), *PERCENTS):
             ranked = {"percentile": NEAREST_RANK if percent else LINEAR} if percent or name == "median" else {}
             figures.put(metric, value, f"line {number}, {name}", 1e6, terms | ranked, count)

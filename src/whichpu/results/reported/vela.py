@@ -25,7 +25,7 @@ def recognises(head: str, name: str) -> bool:
 def read(text: str, source: Source) -> Reported:
     """An entry a row, estimated. Raises :class:`UserError`."""
     entries, notes = [], []
-    for line, row in table(text.lstrip()):
+    for line, row in table(text):
         figures = Figures(TOOL)
         terms = told(boundary="compute", batch=row.get("batch_size"), statistic="estimate")
         figures.put("latency_mean", row.get("inference_time"), f"line {line}, column inference_time", 1e9, terms)
