@@ -115,7 +115,7 @@ def _recommend(
         print_json(found)
     else:
         reports.show(found, terminal.console(), language)
-    if any(each.pick is None for each in found.models or [found]):
+    if not found.feasible:
         raise typer.Exit(EXIT_CHECK)
 
 

@@ -130,6 +130,7 @@ class Flip(msgspec.Struct, frozen=True, kw_only=True):
 class Advice(msgspec.Struct, kw_only=True):
     """What to ship one model on. Of several models, ``models`` holds the advice on each; the rest is common to them.
 
+    ``feasible``: is there a contender that keeps the limits and can be ranked by the objectives?
     ``pareto`` are the contenders that none beats on all objectives; ``ties`` are groups that can't be told apart;
     ``without_interval`` those for which no probability of being best can be given.
     """

@@ -47,10 +47,10 @@ class Use(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Loosened(msgspec.Struct, frozen=True, kw_only=True):
-    """A limit that, moved to ``bound``, lets the plan be met: ``power`` (W), ``capacity`` of a unit, ``rate`` of a
-    model, ``rates`` of all (a factor)."""
+    """A limit that, moved to ``bound``, lets the plan be met: ``power`` (W), ``speed`` of a unit (a factor), ``rate``
+    of a model, ``rates`` of all (a factor)."""
 
-    kind: Literal["power", "capacity", "rate", "rates"]
+    kind: Literal["power", "speed", "rate", "rates"]
     name: str = ""
     old: float
     bound: float
@@ -234,7 +234,7 @@ def _left_out(left: Sequence[Left]) -> Iterator[Reason]:
 def _relaxations(entries: Sequence[Entry], plan: Plan, program: Program) -> list[PlanRelaxation]:
     """Each single limit that could give way, by the least that is enough; of several at once the least where none is
     enough alone. Rates also give way where a contender is too slow by itself."""
-    single = [*_more_power(program), *_more_capacity(program), *_lower_rates(entries, plan)]
+    single = [*_more_power(program), *_more_speed(program), *_lower_rates(entries, plan)]
     found = [[each] for each in single] or _several(program)
     return [PlanRelaxation(changes=changes, reason=_relaxed(changes, program)) for changes in found]
 
@@ -246,13 +246,17 @@ def _more_power(program: Program) -> Iterator[Loosened]:
         yield Loosened(kind="power", old=limit, bound=(limit + found.goal) * (1 + ROOM), unit="W")
 
 
-def _more_capacity(program: Program) -> Iterator[Loosened]:
+def _more_speed(program: Program) -> Iterator[Loosened]:
     for at, unit in enumerate(program.units):
         over = program.over_at + at
         found = program.solved(program.row([(over, 1.0)]), free=[over])
         if found is not None:
-            bound = (unit.capacity + found.goal) * (1 + ROOM)
-            yield Loosened(kind="capacity", name=unit.name, old=unit.capacity, bound=bound)
+            yield _faster(unit, found.goal)
+
+
+def _faster(unit: Unit, over: float) -> Loosened:
+    """The unit so much faster that a load over its capacity fits."""
+    return Loosened(kind="speed", name=unit.name, old=1.0, bound=(1 + over / unit.capacity) * (1 + ROOM))
 
 
 def _several(program: Program) -> list[list[Loosened]]:
@@ -264,7 +268,7 @@ def _several(program: Program) -> list[list[Loosened]]:
     if found is None:
         return []
     changes = [
-        Loosened(kind="capacity", name=unit.name, old=unit.capacity, bound=(unit.capacity + over) * (1 + ROOM))
+        _faster(unit, over)
         for at, unit in enumerate(program.units)
         if (over := float(found.values[program.over_at + at])) > ROOM
     ]
@@ -286,8 +290,10 @@ def _lower_rates(entries: Sequence[Entry], plan: Plan) -> Iterator[Loosened]:
         yield Loosened(kind="rates", old=1.0, bound=factor)
 
 
-STEPS = 40
-"""Halvings of a rate: enough for twelve digits."""
+STEPS = 17
+"""Halvings of a rate."""
+BACK = 2e-5
+"""By which share a rate is then lowered once more: the solver takes a limit as kept that is broken by a millionth."""
 
 
 def _highest(entries: Sequence[Entry], plan: Plan, names: Sequence[str]) -> float:
@@ -298,11 +304,9 @@ def _highest(entries: Sequence[Entry], plan: Plan, names: Sequence[str]) -> floa
         middle = (low + high) / 2
         if _met(entries, with_rates(plan, names, middle)):
             low = middle
-        elif middle < 1e-6:
-            return 0.0
         else:
             high = middle
-    return low
+    return low * (1 - BACK)
 
 
 def _met(entries: Sequence[Entry], plan: Plan) -> bool:
@@ -328,7 +332,7 @@ def _relaxed(changes: Sequence[Loosened], program: Program) -> Reason:
 
 
 def _shown(change: Loosened) -> dict[str, object]:
-    bound = outwards(change.bound, "most" if change.kind in ("power", "capacity") else "least")
+    bound = outwards(change.bound, "most" if change.kind in ("power", "speed") else "least")
     if change.unit:
         return {"name": change.name, "old": exactly(change.old, change.unit), "bound": exactly(bound, change.unit)}
     return {"name": change.name, "old": change.old, "bound": bound}

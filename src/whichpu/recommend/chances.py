@@ -55,7 +55,7 @@ def _perhaps(court: Court, decision: Decision, asked: Asked) -> list[Contender]:
     for each in over:
         broken = [fit for fit in fits(each.entry, asked.limits) if not fit.within]
         close = all(fit.chance for fit in broken)
-        known = key in each.entry.values and not without_interval([each], key)
+        known = all(one in each.entry.values for one in asked.objectives) and not without_interval([each], key)
         head = decision.ranked[:1]
         if close and known and not any(court.judge.refused(asked.objectives, each, other) for other in head):
             found.append(each)

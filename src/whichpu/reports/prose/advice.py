@@ -247,8 +247,8 @@ said(
     "Relax the limit on power from {old:figure} to {bound:figure}: the plan is then met.",
 )
 said(
-    "assign.relax-capacity",
-    "Give {name} a capacity of {bound:number} instead of {old:number}: the plan is then met.",
+    "assign.relax-speed",
+    "Were {name} {bound:number} times as fast, the plan would be met.",
 )
 said(
     "assign.relax-rate",
@@ -267,6 +267,6 @@ said(
     "power up to {bound:figure} (now {old:figure})",
 )
 said(
-    "assign.part-capacity",
-    "a capacity of {bound:number} for {name} (now {old:number})",
+    "assign.part-speed",
+    "{name} {bound:number} times as fast",
 )
