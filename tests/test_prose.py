@@ -204,7 +204,7 @@ def carried(sentence, shown):
     return True
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(results())
 def test_the_text_never_says_more_than_the_verdicts(found):
     entries, rows = found
@@ -219,7 +219,7 @@ def test_the_text_never_says_more_than_the_verdicts(found):
                     assert each.id in ("lead.fastest", "lead.fastest.all", "guide.faster"), said
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(results())
 def test_every_sentence_rests_on_figures_that_are_there_or_known_to_be_absent(found):
     entries, rows = found

@@ -34,13 +34,11 @@ def of_accuracy(facts: Facts) -> list[Sentence]:
 
 def _differences(facts: Facts, key: str) -> list[Sentence]:
     """Each contender against those with the best score, on all models where it stands so."""
-    found = [(each, name, best) for each in facts.standings([key]) for name, best in _worse(facts, each)]
-    subjects = {(each.better, name, tuple(best)) for each, name, best in found}
-    said = []
-    for better, name, best in sorted(subjects, key=lambda subject: [each[1:] for each in found].index(subject[1:])):
-        where = [each for each, other, others in found if (each.better, other, others) == (better, name, best)]
-        said += _difference(facts, where, name, best)
-    return said
+    where: dict[tuple[str, tuple[str, ...], str], list[Standing]] = {}
+    for each in facts.standings([key]):
+        for name, best in _worse(facts, each):
+            where.setdefault((name, best, each.better), []).append(each)
+    return [sentence for (name, best, _), found in where.items() for sentence in _difference(facts, found, name, best)]
 
 
 def _worse(facts: Facts, found: Standing) -> Iterator[tuple[str, tuple[str, ...]]]:

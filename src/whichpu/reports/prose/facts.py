@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 from whichpu.reports.prose.sentence import Sentence, Source
+from whichpu.reports.prose.verdicts import PAIRS_MOST as JUDGED_MOST
 from whichpu.reports.prose.verdicts import Standing, Verdicts, behind, leads, standing, ties
 from whichpu.results.comparison import Comparison
 from whichpu.results.entries import METRICS, Entry, Value
@@ -31,6 +32,9 @@ class Facts:
             model: [each for each in group if each.entry.values] for model, group in grouped(entries).items()
         }
         self.entries = {(model, each.name): each.entry for model, group in self.groups.items() for each in group}
+        self.told = keys_of(self.entries.values())
+        """All figures, in the order of tables."""
+        self.files = {entry.file for entry in self.entries.values()}
         self.verdicts = Verdicts(rows)
         self._standings: dict[tuple[str, str], Standing | None] = {}
 
@@ -38,11 +42,6 @@ class Facts:
     def compared(self) -> dict[str, list[Contender]]:
         """Models with at least two contenders."""
         return {model: group for model, group in self.groups.items() if len(group) > 1}
-
-    @property
-    def told(self) -> list[str]:
-        """All figures, in the order of tables."""
-        return keys_of(self.entries.values())
 
     def standing(self, model: str, key: str) -> Standing | None:
         """How the contenders of a model stand in a figure."""
@@ -85,8 +84,7 @@ class Facts:
     def unless_all(self, files: Iterable[str]) -> list[str]:
         """Files by name; none where they are all that there are, which is said as "these files"."""
         files = list(files)
-        there = {entry.file for entry in self.entries.values()}
-        return [] if len(there) > 1 and there == set(files) else files
+        return [] if len(self.files) > 1 and self.files == set(files) else files
 
     def figures(self, found: Standing, names: Sequence[str]) -> dict[str, list[Any]]:
         """Figures of several contenders in one unit, as the translator shows them."""
@@ -158,11 +156,7 @@ def _whole(facts: Facts, id: str, models: Sequence[str], keys: Sequence[str]) ->
     """Is it so on every statistic of latency that these models have?"""
     if id != "lead.fastest":
         return id
-    there = {
-        each.key
-        for each in facts.standings(key for key in facts.told if key.startswith("latency_") and key != STD)
-        if each.model in models
-    }
+    there = {key for model in models for key in latencies(facts.told) if facts.standing(model, key) is not None}
     return "lead.fastest.all" if len(there) > 1 and there == set(keys) else id
 
 
@@ -268,7 +262,7 @@ def _first(parts: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 def _in_order(facts: Facts, found: Standing) -> list[str]:
     """Contenders whose order as reported no verdict refuses or contradicts."""
     kept: list[str] = []
-    for name in found.names:
+    for name in found.names[:JUDGED_MOST]:
         if all(facts.verdicts.relation(found.model, found.key, one, name) in ("ahead", "tie", "small") for one in kept):
             kept.append(name)
     return kept

@@ -9,6 +9,7 @@ from typing import Any
 from whichpu.reports.prose.facts import Facts, joined, latencies, scores
 from whichpu.reports.prose.sentence import Sentence, Source
 from whichpu.results.entries import METRICS, Entry
+from whichpu.results.nway import Contender, keys_of
 
 POWER, ENERGY = "power", "energy"
 
@@ -76,10 +77,9 @@ def _absent(facts: Facts) -> list[Sentence]:
     found = [
         (("gap.absent", entry.file, name), model, key)
         for model, group in facts.compared.items()
+        for key in _had(group)
         for name, entry in group
-        for key in facts.told
-        if key != ENERGY and key not in entry.values and any(key in other.entry.values for other in group)
-        if not _neither(group, key)
+        if key not in entry.values
     ]
     alike: dict[tuple[str, tuple[str, ...], tuple[str, ...]], list[str]] = {}
     for (_, file, name), models, keys in joined(found):
@@ -94,9 +94,10 @@ def _absent(facts: Facts) -> list[Sentence]:
     ]
 
 
-def _neither(group: Sequence[Any], key: str) -> bool:
-    """A figure of which neither more nor less is better is compared by nobody."""
-    return key in METRICS and METRICS[key].better == "neither"
+def _had(group: Sequence[Contender]) -> list[str]:
+    """Figures that some contender has, less those of which neither more nor less is better."""
+    there = keys_of(each.entry for each in group)
+    return [key for key in there if key != ENERGY and (key not in METRICS or METRICS[key].better != "neither")]
 
 
 # ---------------------------------------------------------------- figures that may not be held together

@@ -197,7 +197,7 @@ said(
 )
 said(
     "measure.energy",
-    "Power measured while {names:list} runs would tell, of one scope for all: `whichpu run` reads the meters within"
+    "Power during inference with {names:list}, of one scope for all, would tell: `whichpu run` reads the meters within"
     " reach, `whichpu join` takes the log of a bench meter.",
 )
 said("gap.absent", "On {models:list}, {names:list} can't be compared in {keys:keys}: {file} doesn't hold it.")

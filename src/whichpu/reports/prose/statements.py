@@ -15,6 +15,7 @@ from whichpu.reports.prose.messages import HEADINGS
 from whichpu.reports.prose.remarks import of_remarks
 from whichpu.reports.prose.sentence import Sentence
 from whichpu.reports.prose.translator import Translator
+from whichpu.reports.prose.verdicts import PAIRS_MOST
 from whichpu.results import nway
 from whichpu.results.comparison import Comparison
 from whichpu.results.entries import Entry
@@ -50,10 +51,6 @@ def rows_of(entries: Sequence[Entry], campaigns: Mapping[str, Campaign] | None =
     """The verdicts that :func:`told` needs: each against each, of many contenders all against the fastest."""
     few = max(map(len, nway.grouped(entries).values()), default=0) <= PAIRS_MOST
     return nway.pairs(entries, None, campaigns) if few else nway.held(entries, None, None, campaigns)
-
-
-PAIRS_MOST = 24
-"""Contenders of a model up to which all pairs are judged."""
 
 
 class Text:

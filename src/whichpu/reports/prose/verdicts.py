@@ -20,6 +20,8 @@ RELATIONS: dict[str, Relation] = {
     "not-comparable": "refused",
 }
 TURNED: dict[Relation, Relation] = {"ahead": "behind", "behind": "ahead"}
+PAIRS_MOST = 24
+"""Contenders of a model up to which all pairs are judged; of more only all against the fastest."""
 Evidence = Literal["equal", "interval", "single"]
 
 
@@ -78,20 +80,17 @@ class Standing(NamedTuple):
 
     model: str
     key: str
-    contenders: tuple[Contender, ...]
+    names: tuple[str, ...]
+    values: dict[str, float]
     better: str
 
     @property
-    def names(self) -> tuple[str, ...]:
-        return tuple(each.name for each in self.contenders)
-
-    @property
     def first(self) -> str:
-        return self.contenders[0].name
+        return self.names[0]
 
     def value(self, name: str) -> float:
         """A contender's figure."""
-        return next(each.entry.values[self.key].value for each in self.contenders if each.name == name)
+        return self.values[name]
 
 
 def standing(model: str, key: str, group: Sequence[Contender], verdicts: Verdicts) -> Standing | None:
@@ -111,7 +110,8 @@ def standing(model: str, key: str, group: Sequence[Contender], verdicts: Verdict
         if all(verdicts.relation(model, key, each.name, other.name) == "ahead" for other in having if other != each):
             having.sort(key=lambda other: other != each)
             break
-    return Standing(model, key, tuple(having), better)
+    values = {each.name: each.entry.values[key].value for each in having}
+    return Standing(model, key, tuple(values), values, better)
 
 
 def behind(found: Standing, name: str, verdicts: Verdicts) -> tuple[str, ...]:
@@ -122,13 +122,13 @@ def behind(found: Standing, name: str, verdicts: Verdicts) -> tuple[str, ...]:
 
 def leads(found: Standing, verdicts: Verdicts) -> bool:
     """Is the first shown to be ahead of all others?"""
-    return len(behind(found, found.first, verdicts)) == len(found.contenders) - 1
+    return len(behind(found, found.first, verdicts)) == len(found.names) - 1
 
 
 def ties(found: Standing, verdicts: Verdicts) -> list[tuple[Evidence, tuple[str, ...]]]:
     """Contenders between which no difference is shown, and what says so: they are equal, intervals, single figures."""
     groups: list[list[str]] = []
-    for name in found.names:
+    for name in found.names[:PAIRS_MOST]:
         mate = next((group for group in groups if _tied(found, (*group, name), verdicts)), None)
         groups.append([name]) if mate is None else mate.append(name)
     return [
