@@ -309,7 +309,7 @@ def test_every_message_is_translated_with_the_same_fields(language):
 def test_every_label_in_the_sources_is_translated(language):
     keywords = {"label": None, "_": None, "Metric": (3,)}
     there = catalogue(language)
-    methods = [("reports/**.py", "python"), ("results/entries.py", "python"), ("reports/templates/**.html", "jinja2")]
+    methods = [("reports/**.py", "python"), ("results/entries.py", "python"), ("reports/templates/**.j2", "jinja2")]
     for file, line, message, *_ in extract_from_dir(ROOT, methods, keywords=keywords):
         texts = [message] if isinstance(message, str) else list(message)
         for text in texts:
