@@ -25,19 +25,41 @@ def show(
 
 
 def report(
-    results: Annotated[list[Path], typer.Argument(metavar="RESULT...", help="Campaign files and scenario files.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="HTML file to write.")] = Path("report.html"),
+    results: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="RESULT...",
+            help="Campaign files, scenario files, other tools' results; analyses (whichpu analyze --json) beside them.",
+        ),
+    ],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="HTML file to write; Markdown if its name ends in .md.")
+    ] = Path("report.html"),
     normalise_to: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="Hold all contenders of all campaigns against this one, in one figure."),
+        typer.Option(metavar="NAME", help="Hold all contenders against this one (default: the fastest of each model)."),
+    ] = None,
+    language: Annotated[str, typer.Option(metavar="en|ko", help="Language of the report.")] = "en",
+    charts: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Also write each chart there, as SVG and as PNG.")
     ] = None,
     as_json: options.Json = False,
 ) -> None:
-    """Write an HTML report that needs no network."""
-    from whichpu.reports import html
-    from whichpu.results import scenarios, store
+    """Write a report to decide by, which needs no network: the pick, why, figures, charts, doubts."""
+    from whichpu.reports import decision_files as files
+    from whichpu.results import store
 
-    replaceable(output, HTML, "an HTML page", results)
-    page = html.page([(path.name, scenarios.load_any(path)) for path in results], normalise_to)
-    store.write(output, page.encode())
-    print_json({"path": str(output)}) if as_json else typer.echo(f"Wrote {output}")
+    markdown = output.suffix.lower() in (".md", ".markdown")
+    replaceable(
+        output,
+        files.MARKDOWN if markdown else HTML,
+        "Markdown of whichpu report" if markdown else "an HTML page",
+        results,
+    )
+    made = files.made(results, output, normalise_to, language, charts, markdown=markdown)
+    drawn = files.drawn(made, charts) if charts is not None else []
+    store.write(output, made.text.encode())
+    if as_json:
+        print_json({"path": str(output), "charts": [str(path) for path in drawn]})
+    else:
+        typer.echo(f"Wrote {output}" + (f" and {len(drawn)} charts in {charts}" if charts is not None else ""))

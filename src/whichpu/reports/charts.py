@@ -200,8 +200,14 @@ class Frame:
         """Data placed on both axes, without a mark yet."""
         import altair as alt
 
-        spots = {"x": self._x(), "y": self._y(), "color": alt.Color("colour:N", scale=None)}
-        return alt.Chart(alt.Data(values=data)).encode(**spots, **({"x2": "x2:Q"} if x2 else {}))
+        chart = self.of(alt.Data(values=data))
+        return chart.encode(x2="x2:Q") if x2 else chart
+
+    def of(self, source: Any) -> altair.Chart:
+        """Any source of data on both axes, without a mark yet."""
+        import altair as alt
+
+        return alt.Chart(source).encode(x=self._x(), y=self._y(), color=alt.Color("colour:N", scale=None))
 
     def draw(self, *layers: altair.Chart) -> str:
         """All layers with names and numbers, as SVG."""

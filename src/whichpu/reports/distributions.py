@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -12,10 +13,12 @@ from whichpu.reports.charts import GRID, LOG_FROM, NARROW, QUIET, SERIES, WIDE, 
 from whichpu.reports.picture import choosable, fading
 from whichpu.stats import describe
 
-SHARES = np.concatenate([np.linspace(0, 0.98, 70), [0.985, 0.99, 0.995, 0.998, 0.999]])
+SHARES = np.concatenate([np.linspace(0, 0.98, 50), [0.985, 0.99, 0.995, 0.998, 0.999]])
 """Where a distribution is drawn; what lies beyond the last is left to the tables."""
-LEVELS = 60
+LEVELS = 40
 """Points of a density."""
+REACH = 10
+"""Pixels of a density's widest place, to each side."""
 MOST = 2_000
 """Latencies that a density is estimated from: so many quantiles of all."""
 DASHES = ([1, 0], [6, 3], [2, 2])
@@ -30,61 +33,89 @@ class Sample(NamedTuple):
     front: bool = False
 
 
-def ecdf(samples: Sequence[Sample], unit: tuple[str, float], title: str, share: str, width: int = WIDE) -> dict[str, Any]:
+def ecdf(
+    samples: Sequence[Sample], unit: tuple[str, float], title: str, share: str, width: int = WIDE
+) -> dict[str, Any]:
     """A rising line for each contender: which share of its inferences took at most so long. ``unit`` is its name and
     size in ns. As Vega-Lite."""
     import altair as alt
 
     name, size = unit
-    lines = [(each.name, quantiles(each) / size) for each in samples]
+    lines = [quantiles(each) / size for each in samples]
     data = [
-        {"who": who, "x": _short(x), "y": _short(float(y))}
-        for who, xs in lines
+        {"i": at, "x": _short(x), "y": _short(y)}
+        for at, xs in enumerate(lines)
         for x, y in zip(xs, SHARES, strict=True)
     ]
-    low, high = min(xs[0] for _, xs in lines), max(xs[-1] for _, xs in lines)
+    low, high = min(xs[0] for xs in lines), max(xs[-1] for xs in lines)
     narrow = width <= NARROW
     inner = width - 70 if narrow else width - 330
     x = alt.X("x:Q", scale=_scale(low, high), axis=_axis(f"{title}, {name}", low, high, inner))
     y = alt.Y("y:Q", scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(title=share, format="%", **_style()))
     names = [each.name for each in samples]
-    legend = _legend(narrow)
+    told = {"scale": alt.Scale(domain=names, range=_colours(names)), "legend": _legend(narrow)}
+    dashed = told | {"scale": alt.Scale(domain=names, range=_dashes(names))}
     chart = (
-        alt.Chart(alt.Data(values=data))
+        alt.Chart(alt.NamedData("lines"))
+        .transform_calculate(who=f"{json.dumps(names)}[datum.i]")
         .mark_line(interpolate="step-after", strokeWidth=2)
         .encode(
             x=x,
             y=y,
-            color=alt.Color("who:N", scale=alt.Scale(domain=names, range=_colours(names)), legend=legend),
-            strokeDash=alt.StrokeDash("who:N", scale=alt.Scale(domain=names, range=_dashes(names)), legend=legend),
+            color=alt.Color("who:N", **told),
+            strokeDash=alt.StrokeDash("who:N", **dashed),
             opacity=fading(1),
-            tooltip=["who:N", alt.Tooltip("x:Q", title=name, format=",.4~g"), alt.Tooltip("y:Q", title="≤", format=".1~%")],
+            tooltip=[
+                "who:N",
+                alt.Tooltip("x:Q", title=name, format=",.4~g"),
+                alt.Tooltip("y:Q", title="≤", format=".1~%"),
+            ],
         )
         .properties(width=inner, height=240 if narrow else 300)
     )  # fmt: skip
-    return choosable(plain(chart))
+    return choosable({**plain(chart), "datasets": {"lines": data}})
 
 
-def violins(samples: Sequence[Sample], labels: Sequence[str], unit: tuple[str, float], title: str, width: int = WIDE) -> dict[str, Any]:  # fmt: skip
+def violins(
+    samples: Sequence[Sample], labels: Sequence[str], unit: tuple[str, float], title: str, width: int = WIDE
+) -> dict[str, Any]:
     """A density a contender, a stroke at its median and a short one at its p99. As Vega-Lite."""
     name, size = unit
     rows = [density(each, label, size) for each, label in zip(samples, labels, strict=True)]
     seen = [end for row in rows for end in (row.points[0], row.points[-1])]
     frame = Frame(rows, seen, f"{title}, {name}", width)
     areas = [
-        {**frame.place(at), "y": spot - 10 * level, "y2": spot + 10 * level, "x": _short(x), "who": row.name}
-        for at, (row, spot) in enumerate(zip(rows, frame.spots, strict=True))
+        {"i": at, "x": _short(x), "d": level}
+        for at, row in enumerate(rows)
         for x, level in zip(row.points, row.levels, strict=True)
     ]
     middles = [{**frame.place(at), "x": row.p50, "who": row.name, "tip": row.label} for at, row in enumerate(rows)]
     ends = [{**frame.place(at), "x": row.p99, "who": row.name} for at, row in enumerate(rows) if row.p99 is not None]
-    return choosable(
-        frame.spec(
-            frame.marks(areas).mark_area(orient="vertical", line=False).encode(y2="y2:Q", detail="who:N", opacity=fading(0.5)),
-            frame.marks(ends).mark_tick(thickness=1.5, size=12).encode(opacity=fading(1)),
-            frame.marks(middles).mark_tick(thickness=3, size=20).encode(opacity=fading(1), tooltip=["who:N", "tip:N"]),
+    spec = frame.spec(
+        _areas(frame, rows),
+        frame.marks(ends).mark_tick(thickness=1.5, size=12).encode(opacity=fading(1)),
+        frame.marks(middles).mark_tick(thickness=3, size=20).encode(opacity=fading(1), tooltip=["who:N", "tip:N"]),
+    )
+    return choosable({**spec, "datasets": {"areas": areas}})
+
+
+def _areas(frame: Frame, rows: Sequence[Density]) -> Any:
+    """The densities, placed in the rows of a frame; the data are the same for any width."""
+    import altair as alt
+
+    places = [frame.place(at) for at in range(len(rows))]
+    spots, colours = (json.dumps([place[name] for place in places]) for name in ("y", "colour"))
+    return (
+        frame.of(alt.NamedData("areas"))
+        .transform_calculate(
+            y=f"{spots}[datum.i] - {REACH} * datum.d",
+            y2=f"{spots}[datum.i] + {REACH} * datum.d",
+            colour=f"{colours}[datum.i]",
+            who=f"{json.dumps([row.name for row in rows])}[datum.i]",
         )
-    )  # fmt: skip
+        .mark_area(orient="vertical", line=False)
+        .encode(y2="y2:Q", detail="who:N", opacity=fading(0.5))
+    )
 
 
 def quantiles(sample: Sample) -> NDArray[np.float64]:

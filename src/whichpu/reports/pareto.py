@@ -84,7 +84,8 @@ class _Scale:
         else:
             room = 0.1 * (high - low) or 0.1 * abs(high) or 1.0
             self.domain, kind = [low - room if low < 0 else max(0.0, low - room), high + room], "linear"
-        self.scale = alt.Scale(type=kind, domain=self.domain, nice=False, zero=False)
+        flat = {} if self.ticks else {"zero": False}
+        self.scale = alt.Scale(type=kind, domain=self.domain, nice=False, **flat)
         self.extent = pixels
 
     def axis(self, title: str) -> Any:

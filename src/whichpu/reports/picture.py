@@ -22,14 +22,15 @@ CHOSEN = "chosen"
 
 
 class Picture(NamedTuple):
-    """``name`` is a file's, ``facts`` what is told to who can't see it; ``specs`` are empty where nothing can be run."""
+    """``name`` is a file's, ``facts`` what is told to who can't see it; ``spec`` is empty where nothing can be run."""
 
     name: str
     title: str
     says: str
     facts: str
     drawn: tuple[str, str]
-    specs: tuple[str, str] | None = None
+    spec: str = ""
+    """JSON: ``specs`` for a wide and a narrow page, and the ``datasets`` that both take."""
 
     @property
     def alt(self) -> str:
@@ -44,16 +45,23 @@ class Picture(NamedTuple):
         return _ours(self.drawn[1])
 
     @property
-    def data(self) -> list[Markup]:
-        """Vega-Lite for a wide and a narrow page, to stand in a page's script."""
-        return [_ours(spec) for spec in self.specs or ()]
+    def data(self) -> Markup:
+        """The Vega-Lite, to stand in a page's script."""
+        return _ours(self.spec)
 
 
 def picture(name: str, title: str, says: str, facts: str, make: Callable[[int], dict[str, Any]]) -> Picture:
     """A chart that ``make`` gives as Vega-Lite for a width."""
     specs = [make(width) for width in WIDTHS]
-    wide, narrow = (as_svg(spec) for spec in specs)
-    return Picture(name, title, says, facts, (wide, narrow), (_in_script(specs[0]), _in_script(specs[1])))
+    wide, narrow = (shorter(as_svg(spec)) for spec in specs)
+    datasets = specs[0].pop("datasets", {})
+    specs[1].pop("datasets", None)  # the same: only where they stand depends on the width
+    return Picture(name, title, says, facts, (wide, narrow), _in_script({"datasets": datasets, "specs": specs}))
+
+
+def shorter(svg: str) -> str:
+    """An SVG with a tenth of a pixel as the smallest step of its paths."""
+    return re.sub(r' d="[^"]*"', lambda path: re.sub(r"(\.\d)\d+", r"\1", path[0]), svg)
 
 
 def fading(opacity: float) -> Any:
