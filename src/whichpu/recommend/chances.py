@@ -23,6 +23,8 @@ from whichpu.stats import best, uncertain
 
 PAIRED = "latency_median"
 SEED = 0
+DRAWN_MOST = 200
+"""Contenders that are drawn."""
 
 Drawn = dict[tuple[str, str], uncertain.Draws]
 
@@ -35,16 +37,29 @@ def chances(court: Court, decision: Decision, asked: Asked, campaigns: Mapping[s
     key = asked.objectives[0]
     if without_interval(decision.ranked, key):
         return {}
-    ordered = sorted([*decision.ranked, *_perhaps(court, decision, asked)], key=lambda each: each.name)
+    sign = -1.0 if court.judge.better.get(key) == "higher" else 1.0
+    rivals = [*decision.ranked, *_perhaps(court, decision, asked)]
+    ordered = sorted(_likeliest(rivals, key, sign), key=lambda each: each.name)
     if not ordered:
         return {}
     drawn = _drawn(ordered, [key, *(limit.metric for limit in asked.limits)], campaigns)
-    sign = -1.0 if court.judge.better.get(key) == "higher" else 1.0
     figures = np.array([sign * drawn[each.name, key] for each in ordered])
     figures[~np.array([_kept(each, asked.limits, drawn) for each in ordered])] = np.inf
     wins = (figures == figures.min(axis=0)) & np.isfinite(figures)
     shares = wins / np.maximum(1, wins.sum(axis=0))
-    return {each.name: float(np.mean(share)) for each, share in zip(ordered, shares, strict=True)}
+    others = {each.name: 0.0 for each in rivals}
+    return others | {each.name: float(np.mean(share)) for each, share in zip(ordered, shares, strict=True)}
+
+
+def _likeliest(rivals: Sequence[Contender], key: str, sign: float) -> list[Contender]:
+    """The contenders whose intervals reach furthest to the good side: the others' chance is none."""
+
+    def reach(each: Contender) -> tuple[float, str]:
+        value = each.entry.values[key]
+        ends = [sign * end for end in (value.value, value.low, value.high) if end is not None]
+        return min(ends), each.name
+
+    return sorted(rivals, key=reach)[:DRAWN_MOST]
 
 
 def _perhaps(court: Court, decision: Decision, asked: Asked) -> list[Contender]:

@@ -23,8 +23,8 @@ Relation = Literal["better", "worse", "tied"]
 RELATIONS: dict[str, Relation] = {"faster": "better", "better": "better", "slower": "worse", "worse": "worse"}
 TIES_AMONG = 100
 """Of more contenders, ties are looked for among the best so many."""
-ALIKE_AMONG = 50
-"""A contender has to be comparable with the first so many of those that are ranked together."""
+Kind = tuple[object, ...]
+"""What decides with which others a contender may be compared."""
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,6 +103,12 @@ class Out(NamedTuple):
     why: str
 
 
+def _kind(each: Contender, keys: Sequence[str]) -> Kind:
+    values = [each.entry.values[key] for key in keys]
+    terms = tuple((value.unit, *sorted(value.terms.items())) for value in values)
+    return each.entry.model_sha256, each.entry.estimated, terms
+
+
 class Decision(NamedTuple):
     """``ranked`` are those within the limits that can be held against each other, the best figures first; ``out`` says
     of each other one why it is not among them, and by which figures."""
@@ -168,10 +174,7 @@ class Court:
             else:
                 out[each.name] = Out("objective", lacking, absence(each.entry, lacking))
         order = self.judge.order(asked.objectives)
-        classes: list[list[Contender]] = []
-        for each in sorted(having, key=order):
-            found = next((one for one in classes if self._fits_in(each, one, asked.objectives)), None)
-            found.append(each) if found is not None else classes.append([each])
+        classes = self._comparable(sorted(having, key=order), asked.objectives)
         if not classes:
             return []
         main = min(classes, key=lambda one: (one[0].entry.estimated, -len(one), order(one[0])))
@@ -181,8 +184,25 @@ class Court:
             out[each.name] = Out("apart", *refused)
         return main
 
-    def _fits_in(self, each: Contender, others: Sequence[Contender], keys: Sequence[str]) -> bool:
-        return not any(self.judge.refused(keys, each, other) for other in others[:ALIKE_AMONG])
+    def _comparable(self, ordered: Sequence[Contender], keys: Sequence[str]) -> list[list[Contender]]:
+        """Groups in which each may be compared with each; of one kind only one has to be asked."""
+        classes: list[tuple[dict[Kind, Contender], list[Contender]]] = []
+        for each in ordered:
+            kind = _kind(each, keys)
+            found = next(
+                (
+                    one
+                    for one in classes
+                    if kind in one[0] or not any(self.judge.refused(keys, each, other) for other in one[0].values())
+                ),
+                None,
+            )
+            if found is None:
+                classes.append(({kind: each}, [each]))
+            else:
+                found[0].setdefault(kind, each)
+                found[1].append(each)
+        return [members for _, members in classes]
 
     def _beaten(self, each: Contender, ranked: Sequence[Contender], keys: Sequence[str]) -> bool:
         return any(other is not each and self.judge.beats(other, each, keys) for other in ranked)

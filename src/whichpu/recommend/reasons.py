@@ -106,7 +106,9 @@ def _chance(asked: Asked, decision: Decision, pick: Contender, best: Mapping[str
         chance = min(max(best[pick.name], CHANCE_LEAST), 1 - CHANCE_LEAST)
         params = {"contender": pick.name, "chance": chance, "key": key}
         yield Reason(
-            id="advice.chance", params=params, sources=[of(each, key) for each in decision.ranked[:NAMED_MOST]]
+            id="advice.chance" if asked.limits else "advice.chance-plain",
+            params=params,
+            sources=[of(each, key) for each in decision.ranked[:NAMED_MOST]],
         )
         return
     names = without_interval(decision.ranked, key)

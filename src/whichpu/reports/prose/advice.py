@@ -69,6 +69,10 @@ said(
     " is {chance:percent}.",
 )
 said(
+    "advice.chance-plain",
+    "The probability that {contender} is the best by {key:metric}, given the intervals, is {chance:percent}.",
+)
+said(
     "advice.chance-unknown",
     "How probable it is to be the best can't be said: {key:metric} has no interval for {names:list}.",
 )
