@@ -11,6 +11,6 @@ def lower(graph: Graph, target: Target) -> Graph:
     """TFLite operators; anything else than ONNX is left in its dialect, and refused by the caller."""
     if graph.dialect != "onnx":
         return copied(graph)
-    from whichpu.graphs.lowering import onnx_to_tflite
+    from whichpu.graphs.lowering.onnx_to_tflite import convert
 
-    return onnx_to_tflite.convert(graph, target)
+    return convert(graph, target)
