@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from whichpu.graphs.capability import Verdict
 from whichpu.graphs.compilers import Answer
-from whichpu.graphs.graph import Operator
+from whichpu.graphs.graph import CONVERSIONS, Graph, Operator
 from whichpu.graphs.placement import Placed, Placement, settle
 
 WORST_FIRST = ("refused", "unknown", "host", "npu")
@@ -24,23 +24,30 @@ class Disagreement:
 
 
 def heard(placement: Placement, answer: Answer) -> Placement:
-    """The placement by the compiler's verdicts; operators that it does not name keep the table's."""
+    """The placement by the compiler's verdicts; operators that it does not name keep the table's.
+
+    A compiler that tells its regions has formed them: what it takes is not pulled back by our partitioner.
+    """
     if not answer.verdicts:
         return placement
-    verdicts = [
-        _verdict(operator, answer) or told
-        for operator, told in zip(placement.lowered.operators, placement.verdicts, strict=True)
-    ]
-    found = settle(placement.graph, placement.lowered, placement.target, verdicts)
+    heard_of = [_verdict(placement.graph, operator, answer) for operator in placement.lowered.operators]
+    verdicts = [own or told for own, told in zip(heard_of, placement.verdicts, strict=True)]
+    final = {index for index, own in enumerate(heard_of) if own is not None} if answer.regions is not None else set()
+    found = settle(placement.graph, placement.lowered, placement.target, verdicts, final)
     if answer.regions is None:
         return found
     ratio = answer.regions / (answer.regions + 1)
     return replace(found, figures=replace(found.figures, regions=answer.regions, function_ratio=ratio))
 
 
-def _verdict(operator: Operator, answer: Answer) -> Verdict | None:
-    """The worst that the compiler said of the source operators that this one was made from."""
-    said = [answer.verdicts[origin] for origin in operator.origins if origin in answer.verdicts]
+def _verdict(graph: Graph, operator: Operator, answer: Answer) -> Verdict | None:
+    """The worst that the compiler said of the source operators that this one was made from.
+
+    Of Q and DQ around an operator only where it said nothing of that: another operator may share them.
+    """
+    named = [origin for origin in operator.origins if origin in answer.verdicts]
+    core = [origin for origin in named if graph.operators[origin].type not in CONVERSIONS]
+    said = [answer.verdicts[origin] for origin in core or named]
     return min(said, key=lambda verdict: WORST_FIRST.index(verdict.status), default=None)
 
 

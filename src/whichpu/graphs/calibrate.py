@@ -62,7 +62,7 @@ def calibrate(measurements: Iterable[Measurement], source: str, least_seconds_pe
 
     Raises :class:`UserError` with fewer than three points left.
     """
-    points = [one for one in measurements if one.seconds > one.macs * least_seconds_per_mac > -1]
+    points = [one for one in measurements if one.seconds > one.macs * least_seconds_per_mac]
     if len(points) < FEWEST:
         raise UserError(f"{len(points)} measurements are too few to calibrate with", f"give at least {FEWEST}")
     columns = np.array([[1.0, one.macs, one.parameters] for one in points])

@@ -15,10 +15,13 @@ from whichpu.errors import UserError
 from whichpu.graphs.calibrate import Calibration, calibrate, load
 from whichpu.graphs.capability import Target
 from whichpu.graphs.cost import Cost
-from whichpu.graphs.graph import BITS, Operator, Tensor
+from whichpu.graphs.graph import BITS, CONVERSIONS, Tensor
 from whichpu.graphs.hardware import Hardware, Range, hardware
-from whichpu.graphs.placement import Placed, Placement
+from whichpu.graphs.placement import Placed, Placement, model_edges
 
+QUANTISES, DEQUANTISES = CONVERSIONS
+CONVERTING = {*CONVERSIONS, "QUANTIZE", "DEQUANTIZE", "qnn.quantize", "qnn.dequantize"}
+"""Conversions by their names in every dialect."""
 EFFICIENCY: Range = (0.03, 0.7)
 """Share of the peak that a unit without a fit is given: from the 10th percentile of 355 public models measured on
 Hailo-8 and Hailo-8L (Model Zoo 2.18, batch 8) to the best that NVIDIA published of its DLA (SSD-ResNet-34, 69 %).
@@ -78,14 +81,13 @@ class Rates:
     bytes_per_second: Range | None
     fitted: Calibration | None
 
-    def seconds(self, cost: Cost, scale: float) -> Range | None:
-        """One operator's time; None where its size or the unit's rate is not known."""
+    def seconds(self, cost: Cost, moved: float | None) -> Range | None:
+        """One operator's time, which moves so many bytes; None where its size or the unit's rate is not known."""
         if cost.macs is None:
             return None
         if self.fitted is not None:
             middle = cost.macs * self.fitted.seconds_per_mac + cost.parameters * self.fitted.seconds_per_parameter
             return _times((middle, middle), self.fitted.spread)
-        moved = _moved(cost, scale)
         if self.macs_per_second is None or (self.bytes_per_second is not None and moved is None):
             return None
         low, high = _over(cost.macs, self.macs_per_second)
@@ -136,14 +138,25 @@ class Sum:
         if one.fate == "folded":
             return (0.0, 0.0)
         if one.fate == "accelerator":
-            return self.unit.seconds(cost, self._scale(one.operator))
+            return self.unit.seconds(cost, self._moved(one))
         if one.fate == "host":
-            return self.host.seconds(cost, 1.0)
+            return self.host.seconds(cost, _moved(cost))
         return None
 
-    def _scale(self, operator: Operator) -> float:
-        """Bytes on the accelerator per byte in the model: a float model is stored narrower there."""
-        return _narrower(operator.outputs[0], self.figures.element_bytes) if operator.outputs else 1.0
+    def _moved(self, one: Placed) -> float | None:
+        """Bytes that an operator reads and writes; of Q and DQ that are part of another operator, none."""
+        if not _on_unit(one):
+            return _moved(self.placement.costs[one.operator.index])
+        if one.operator.type in CONVERSIONS and CONVERTING.isdisjoint(one.lowered):
+            return 0.0
+        sizes = [self._held(t) for t in (*one.operator.inputs, *one.operator.outputs) if t is not None]
+        return None if None in sizes else sum(size for size in sizes if size is not None)
+
+    def _held(self, tensor: Tensor) -> float | None:
+        """Bytes of a tensor on the accelerator: its quantised values between DQ and Q, floats narrower than here."""
+        stored = _stored(tensor)
+        size = stored.bytes
+        return None if size is None else size * _narrower(stored, self.figures.element_bytes)
 
     def _latency(self, by_operator: Iterable[Range | None], transfer: Range | None) -> Range | None:
         """The sum: a pipeline that overlaps parts is faster in throughput, not in latency."""
@@ -172,9 +185,13 @@ class Sum:
 
     def _transfer(self) -> Range | None:
         """Copies over the border, conversions with them. What a fit was measured with, its edges, is in the fit."""
-        found = [(crossing.tensor, crossing.bytes) for crossing in self.placement.crossings]
-        found += [] if self.unit.fitted else _edges(self.placement)
-        if not found or not self.placement.figures.accelerated:
+        placement = self.placement
+        found = [(crossing.tensor, crossing.bytes) for crossing in placement.crossings]
+        if not self.unit.fitted:
+            out = {id(crossing.tensor) for crossing in placement.crossings if crossing.into < 0}
+            edges = model_edges(placement.lowered, placement.region_of)
+            found += [(tensor, tensor.bytes) for tensor in edges if id(tensor) not in out]
+        if not found or not placement.figures.accelerated:
             return (0.0, 0.0)
         if self.figures.transfer_bytes_per_second is None:
             self.missing.append("transfers: no rate over the border is published; the latency is without them")
@@ -188,7 +205,7 @@ class Sum:
         return low + each[0] * len(found), high + each[1] * len(found)
 
     def _host_only(self) -> Range | None:
-        times = [self.host.seconds(cost, 1.0) for cost in self.placement.costs]
+        times = [self.host.seconds(cost, _moved(cost)) for cost in self.placement.costs]
         if self.host.fitted is None and self.host.macs_per_second is None:
             self.missing.append("host only, speed-up: no published peak of the host, no measurement to go by")
             return None
@@ -199,22 +216,16 @@ class Sum:
 
     def _bandwidth(self) -> Range | None:
         """From every tensor kept on the chip (edges only) to every one written out and read back."""
-        moved = [
-            _moved(self.placement.costs[one.operator.index], self._scale(one.operator) if _on_unit(one) else 1.0)
-            for one in self.placement.placed
-            if one.fate != "folded"
-        ]
-        edges = [_narrower(tensor, self.figures.element_bytes) * (size or 0) for tensor, size in _edges(self.placement)]
-        parameters = [
-            (self.placement.costs[one.operator.index].parameter_bytes or 0) * self._scale(one.operator)
-            for one in self.placement.placed
-            if one.fate != "folded"
-        ]
+        seen = [one for one in self.placement.placed if one.fate != "folded"]
+        moved = [self._moved(one) for one in seen]
         if None in moved:
             self.missing.append("bytes moved: an operator's size is not known")
             return None
+        edges = model_edges(self.placement.lowered, self.placement.region_of)
+        parameters = [t for one in seen for t in one.operator.inputs if t is not None and t.constant]
+        least = sum(self._held(tensor) or 0 for tensor in (*edges, *parameters))
         most = sum(size for size in moved if size is not None)
-        return min(sum(edges) + sum(parameters), most), most
+        return min(least, most), most
 
     def _energy(self, by_operator: tuple[Range | None, ...]) -> Range | None:
         """Energy of the accelerator alone, while it works: the host's and the board's are not in it."""
@@ -259,12 +270,13 @@ def _on_unit(one: Placed) -> bool:
     return one.fate == "accelerator"
 
 
-def _edges(placement: Placement) -> list[tuple[Tensor, int | None]]:
-    """The model's own inputs and outputs that regions read and write."""
-    region_of, lowered = placement.region_of, placement.lowered
-    read = [tensor for tensor in lowered.inputs if any(each.index in region_of for each in tensor.consumers)]
-    written = [each for each in lowered.outputs if each.producer is not None and each.producer.index in region_of]
-    return [(tensor, tensor.bytes) for tensor in [*read, *written]]
+def _stored(tensor: Tensor) -> Tensor:
+    """The quantised tensor that a float one between Q and DQ stands for; else the tensor itself."""
+    if tensor.producer is not None and tensor.producer.type == DEQUANTISES:
+        return tensor.producer.inputs[0] or tensor
+    if len(tensor.consumers) == 1 and tensor.consumers[0].type == QUANTISES:
+        return tensor.consumers[0].outputs[0]
+    return tensor
 
 
 def _narrower(tensor: Tensor, element_bytes: float | None) -> float:
@@ -275,11 +287,11 @@ def _narrower(tensor: Tensor, element_bytes: float | None) -> float:
     return min(1.0, element_bytes * 8 / bits)
 
 
-def _moved(cost: Cost, scale: float) -> float | None:
-    """Bytes an operator reads and writes."""
+def _moved(cost: Cost) -> float | None:
+    """Bytes that an operator reads and writes as the model stores them."""
     if cost.read_bytes is None or cost.written_bytes is None or cost.parameter_bytes is None:
         return None
-    return (cost.read_bytes + cost.written_bytes + cost.parameter_bytes) * scale
+    return cost.read_bytes + cost.written_bytes + cost.parameter_bytes
 
 
 def _over(amount: float, rate: Range) -> Range:

@@ -24,6 +24,9 @@ BITS = {"bool": 8, "int4": 4, "uint4": 4, "int2": 2, "uint2": 2, "bfloat16": 16,
     f"float8{kind}": 8 for kind in ("e4m3fn", "e4m3fnuz", "e5m2", "e5m2fnuz", "e8m0fnu")
 }
 
+CONVERSIONS = ("QuantizeLinear", "DequantizeLinear")
+"""ONNX's operators between real and stored values."""
+
 
 @cache
 def _bits(dtype: str) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -56,6 +57,7 @@ class Figures:
     unknown: int
     regions: int
     operator_share: float | None
+    """Unknown operators count as not taken, here and in ``mac_share``: at least so much."""
     macs: int | None
     mac_share: float | None
     crossings: int
@@ -95,8 +97,10 @@ def place(graph: Graph, target: Target) -> Placement:
     return settle(graph, lowered, target, verdicts)
 
 
-def settle(graph: Graph, lowered: Graph, target: Target, verdicts: list[Verdict]) -> Placement:
-    """Regions, fates and figures out of verdicts, whoever gave them."""
+def settle(
+    graph: Graph, lowered: Graph, target: Target, verdicts: list[Verdict], final: Collection[int] = ()
+) -> Placement:
+    """Regions, fates and figures out of verdicts, whoever gave them; ``final`` ones no partitioner may overrule."""
     capability = target.capability
     terms = Terms(
         taken=[verdict.status == "npu" for verdict in verdicts],
@@ -105,6 +109,8 @@ def settle(graph: Graph, lowered: Graph, target: Target, verdicts: list[Verdict]
         unknown=[verdict.status == "unknown" for verdict in verdicts],
     )
     found = whole.settle(lowered, partition(capability.partition, lowered, terms), target)
+    if not found.left.keys().isdisjoint(final):
+        found = partition("maximal", lowered, terms)
     left: Status = "host" if target.hosted else "refused"
     verdicts = [
         Verdict(left, found.left[index], said_by=verdict.said_by) if index in found.left else verdict
@@ -156,20 +162,36 @@ def _of(verdict: Verdict) -> Fate:
 def _crossings(lowered: Graph, region_of: dict[int, int]) -> tuple[list[Crossing], int | None]:
     """Each tensor once for each region or host that takes it from elsewhere; and bytes of the model's own edges."""
     found: list[Crossing] = []
-    edges: dict[int, Tensor] = {}
+    edges = {id(tensor): tensor for tensor in model_edges(lowered, region_of)}
+    fed, told = {id(tensor) for tensor in lowered.inputs}, set[tuple[int, int]]()
     for operator in lowered.operators:
         home = region_of.get(operator.index, -1)
+        if operator.within and home >= 0:
+            found += _body_crossings(operator, home, fed, told)
         for tensor in operator.outputs:
             sides = {region_of.get(consumer.index, -1) for consumer in tensor.consumers} - {home}
             found += [Crossing(tensor, home, side, tensor.bytes) for side in sorted(sides)]
-    outputs = {id(tensor) for tensor in lowered.outputs}
-    for tensor in lowered.inputs:
-        if any(consumer.index in region_of for consumer in tensor.consumers):
-            edges[id(tensor)] = tensor
-    for tensor in lowered.outputs:
-        if id(tensor) in outputs and tensor.producer is not None and tensor.producer.index in region_of:
-            edges[id(tensor)] = tensor
     return found, added([tensor.bytes for tensor in edges.values()])
+
+
+def model_edges(lowered: Graph, region_of: dict[int, int]) -> list[Tensor]:
+    """The model's own inputs and outputs that regions read and write."""
+    read = [tensor for tensor in lowered.inputs if any(each.index in region_of for each in tensor.consumers)]
+    written = [each for each in lowered.outputs if each.producer is not None and each.producer.index in region_of]
+    return [*read, *written]
+
+
+def _body_crossings(operator: Operator, home: int, fed: set[int], told: set[tuple[int, int]]) -> list[Crossing]:
+    """What a body's own inputs give to a region, and a region to the body's outputs; ``told``: inputs listed so far."""
+    found = []
+    for tensor in operator.inputs:
+        if tensor is None or tensor.producer is not None or tensor.constant or id(tensor) in fed:
+            continue
+        if (id(tensor), home) not in told:
+            told.add((id(tensor), home))
+            found.append(Crossing(tensor, -1, home, tensor.bytes))
+    found += [Crossing(tensor, home, -1, tensor.bytes) for tensor in operator.outputs if not tensor.consumers]
+    return found
 
 
 def _figures(

@@ -17,13 +17,12 @@ from typing import Any
 from whichpu.errors import UserError
 from whichpu.graphs.capability import Target, Verdict
 from whichpu.graphs.compilers import Answer, process
-from whichpu.graphs.graph import Graph, Operator
+from whichpu.graphs.graph import CONVERSIONS, Graph, Operator
 
 PACKAGE = "onnxruntime_qnn"
 PROVIDER = "QNNExecutionProvider"
 CHILD = Path(__file__).with_name("qnn_child.py")
 QUANTISER = Path(__file__).with_name("qnn_quantise_child.py")
-CONVERSIONS = ("QuantizeLinear", "DequantizeLinear")
 TIMEOUT_S = 300.0
 SOC_MODEL = {"73": "43", "68": "30"}
 """A chip of each generation, by QNN's number: Snapdragon 8 Gen 2, Snapdragon 888. Float needs it named."""

@@ -12,11 +12,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from whichpu.graphs.graph import Graph, Operator
+from whichpu.graphs.graph import CONVERSIONS, Graph, Operator
 from whichpu.graphs.partition import Partition, Terms
 from whichpu.graphs.partition.between import kept_apart
 
-CONVERSIONS = ("QuantizeLinear", "DequantizeLinear")
 LONE = "a partition of a single Quantize or Dequantize is not given to the accelerator"
 
 
