@@ -301,6 +301,8 @@ def test_a_file_that_can_not_be_read_is_named_and_the_others_go_on(capfd, model,
         (["MODEL", "--npu", "toy:speed=9"], "one of slow, fast"),
         (["MODEL", "--npu", "toy", "--min-mac-share", "much"], "write it as 0.95 or 95%"),
         (["MODEL", "--npu", "toy", "--shape", "x=ax3"], "is not a shape"),
+        (["MODEL", "--npu", "toy:measured=gone.csv"], "there is no file 'gone.csv'"),
+        (["FOLDER", "--npu", "toy"], "is a folder, not a model file"),
         (["MODEL", "--npu", "toy", "-o", "page.pdf"], "name it FILE.html, FILE.md or FILE.json"),
         (["MODEL", "--npu", "toy", "-o", "nowhere/page.html"], "mkdir -p nowhere"),
         (["MODEL", "--npu", "toy", "--model-explorer", "MODEL"], "name a folder"),
@@ -311,7 +313,7 @@ def test_a_file_that_can_not_be_read_is_named_and_the_others_go_on(capfd, model,
     ],
 )
 def test_mistakes_are_named(capfd, model, arguments, words):
-    status, out, err = said(capfd, *(model if text == "MODEL" else text for text in arguments))
+    status, out, err = said(capfd, *({"MODEL": model, "FOLDER": model.parent}.get(text, text) for text in arguments))
     assert status == 1
     assert words in err
     assert "Traceback" not in out + err
@@ -385,3 +387,100 @@ def test_from_python(model):
     assert (found.unmet, found.refusals) == ([], [])
     assert found.document().targets[0].regions == 2
     assert document(found.analyses).model == "net.onnx"
+
+
+# ---------------------------------------------------------------- what to do next, and faults of ours
+
+
+def test_next_step(monkeypatch, tmp_path):
+    def told(*types, **more):
+        found = on_toy(*types, **more)
+        return words.next_step(found, found.targets[0])
+
+    better = replace(place(network([[]], ["Relu"]), toy.target()).figures, regions=2)
+    swap = Proposal("swap", "swap it", "exact", (Site(("n0",), "here"),), replace(better, regions=1), better)
+    assert told("Relu", "Softmax", proposals=[swap]) == (
+        "`whichpu fix net.onnx --npu toy --apply swap -o OUT.onnx`: regions 1 to 2."
+    )
+    assert told("Relu") == "measure it on the device; nothing keeps it off the NPU."
+    assert told("Relu", "Gelu") == "compile it with toycc to know: the sources of the table do not tell."
+    assert "limits" in told("Relu", "Softmax")
+
+
+def test_long_sections_are_cut_in_the_terminal_only():
+    many = on_toy("Relu", *(kind for number in range(12) for kind in (f"Odd{number}", "Relu")))
+    told = words.plain([many])
+    assert "  and 4 more: --operators, or -o FILE.html, has all" in told
+    assert "Odd11" not in told.partition("why not")[2].partition("figures")[0]
+    assert "Odd11" in words.markdown([many])
+
+
+def test_no_macs_are_known_to_be_none(tmp_path):
+    found = analyze(toy.chain(tmp_path / "m.onnx", "Relu"), "all")
+    told = words.plain(found.analyses)
+    assert re.search(r"toy +no MACs +100 %", told)
+    assert "share of MACs no MACs" in told
+
+
+def test_a_file_that_can_not_be_read_is_told_once(capfd, tmp_path):
+    _, out, err = said(capfd, toy.chain(tmp_path / "open.onnx", "Relu", first="n"), tmp_path / "gone.onnx", "--npu",
+                       "toy", "--shape", "nope=1x4x8x8")  # fmt: skip
+    assert err.count("open.onnx") == 1
+    assert err.count("gone.onnx") == 1
+    assert "open.onnx" not in out and "gone.onnx" not in out
+
+
+@pytest.mark.parametrize("part", ["place", "findings"])
+def test_a_bug_on_one_target_ends_no_other(monkeypatch, capfd, model, part):
+    real = getattr(road, part)
+
+    def fails(first, *more):
+        target = more[0] if part == "place" else first.target
+        if target.capability.name == "strict":
+            raise KeyError("left out")
+        return real(first, *more)
+
+    monkeypatch.setattr(road, part, fails)
+    status, out, err = said(capfd, model, "--npu", "strict", "--npu", "toy")
+    assert status == 3
+    assert "The NPU takes 4 of 5 operators" in out
+    assert "It could not be analysed: a bug in WhichPU, not your mistake (KeyError: 'left out')" in out
+    log = Path(re.search(r"paste (\S+)", err)[1])
+    assert "in fails" in log.read_text(encoding="utf-8")
+    log.unlink()
+    assert "Traceback" not in out + err
+
+
+def test_a_bug_in_one_model_ends_no_other(monkeypatch, capfd, model, tmp_path):
+    other = toy.chain(tmp_path / "other.onnx", "Relu")
+    real = road.read
+    monkeypatch.setattr(road, "read", lambda path, shapes: 1 / 0 if path == model else real(path, shapes))
+    status, out, err = said(capfd, model, other, "--npu", "toy")
+    assert status == 3
+    assert "The NPU takes all 1 operators" in out
+    assert "net.onnx: a bug in WhichPU" in err
+    Path(re.search(r"paste (\S+)", err)[1]).unlink()
+
+
+@pytest.mark.parametrize("part", ["ask", "propose"])
+def test_a_bug_beside_the_answer_keeps_the_answer(monkeypatch, model, part):
+    def fails(*_):
+        raise RuntimeError("oops")
+
+    monkeypatch.setattr(compilers, "why_not", lambda target: None)
+    monkeypatch.setattr(compilers, "ask", fails if part == "ask" else lambda *_: Answer("toycc", {}))
+    if part == "propose":
+        monkeypatch.setattr(road.remedies, "propose", fails)
+    found = analyse(model, [toy.target()])
+    assert [str(bug) for bug in found.bugs] == ["oops"]
+    assert "a bug in WhichPU, not your mistake (RuntimeError: oops)" in words.plain([found])
+    assert "The NPU takes 4 of 5" in words.plain([found])
+
+
+def test_a_full_disk_is_no_bug(monkeypatch, model):
+    def fails(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(road, "place", fails)
+    with pytest.raises(OSError, match="No space"):
+        analyse(model, [toy.target()])

@@ -29,6 +29,11 @@ class Analysed:
 
         return [says for analysis in self.analyses for says in refusals(analysis)]
 
+    @property
+    def bugs(self) -> list[Exception]:
+        """What failed by a fault of WhichPU; the other models and targets were analysed."""
+        return [bug for analysis in self.analyses for bug in analysis.bugs]
+
     def document(self) -> ModelRow | ModelRows:
         """What ``--json`` prints."""
         from whichpu.graphs.document import document
@@ -58,7 +63,7 @@ def analyze(
     from whichpu.graphs.analysis import analyse
 
     paths = [models] if isinstance(models, str | PathLike) else models
-    targets = capability.targets([npu] if isinstance(npu, str) else npu)
+    targets = [capability.check_files(one) for one in capability.targets([npu] if isinstance(npu, str) else npu)]
     analyses = [analyse(Path(path), targets, shapes=shapes, ask=ask, propose=propose) for path in paths]
     return Analysed(analyses, unmet(analyses, min_mac_share, fail_on_fallback))
 

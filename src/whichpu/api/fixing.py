@@ -84,7 +84,7 @@ def fix(
     from whichpu.graphs.placement import place
     from whichpu.graphs.readers import read
 
-    path, target = Path(model), capability.find(npu)
+    path, target = Path(model), capability.check_files(capability.find(npu))
     wanted = _wanted(apply, exact)
     out = _output(output, path, data, bool(wanted), overwrite)
     graph = read(path, shapes)

@@ -68,6 +68,8 @@ def analyze(
     )
     _write(found, output, model_explorer)
     _tell(found, as_json, operators)
+    if found.bugs:
+        raise ExceptionGroup("analyses that failed", found.bugs)  # told and logged as every bug is: exit 3
     if found.refusals:
         raise typer.Exit(EXIT_USER)
     if found.unmet:

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
@@ -255,6 +256,16 @@ def find(text: str) -> Target:
             raise UserError(f"{capability.name}: {key} can't be {value!r}", f"one of {', '.join(option.values)}")
         options[key] = value
     return Target(text, capability, options)
+
+
+def check_files(target: Target) -> Target:
+    """The target, if the files that its options name are there. Raises :class:`UserError`."""
+    for key in ("python", *MEASURED):
+        path = target.options.get(key)
+        if path is not None and not Path(path).is_file():
+            what = "the Python interpreter that has the compiler" if key == "python" else "a CSV file of measurements"
+            raise UserError(f"{target.text}: there is no file {path!r}", f"name {what}: {key}=PATH")
+    return target
 
 
 def _pair(part: str, text: str) -> tuple[str, str]:

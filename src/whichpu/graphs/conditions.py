@@ -60,6 +60,8 @@ class Condition:
             return self._call(facts)
         except (IndexError, ZeroDivisionError) as problem:  # fewer axes than the condition looks at, an empty tensor
             raise UnknownFactError(f"it has fewer axes or elements than is asked for ({problem})") from problem
+        except (OverflowError, ValueError) as problem:  # infinite, or not a number
+            raise UnknownFactError(f"a figure of it is out of range ({problem})") from problem
 
 
 class _Facts(ast.NodeTransformer):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from whichpu.graphs.analysis import Analysis, TargetAnalysis
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
 DETAILS_MOST = 8
 """Pairs of model and target that are told in full; with more, the matrix and a sentence each."""
+LINES_MOST = 8
+"""Lines of a section that the terminal shows."""
+LIMIT_MOST = 90
+"""Characters of a limit that the terminal shows; its sentence says it in words."""
 WIDE = 120
 SHOWN = ("accelerator", "folded")
 ORDER: tuple[Fate, ...] = ("refused", "host", "unknown")
@@ -135,25 +139,23 @@ def figures(one: TargetAnalysis) -> list[tuple[str, str]]:
     """The figures that stand side by side, as label and text."""
     assert one.placement is not None
     found, capability = one.placement.figures, one.target.capability
-    macs = (
-        f"{_least(found.mac_share, found)}{share(found.mac_share)}"
-        if found.macs
-        else "no MACs"
-        if found.macs == 0
-        else "unknown"
-    )
     rows = [
         (f"regions on the {capability.unit.upper()}", f"{found.regions:,}"),
         (f"operators on the {capability.host.upper()}", f"{found.host_operators:,}"),
         ("refused", f"{found.refused:,}"),
         ("unknown", f"{found.unknown:,}"),
         ("share of operators", f"{_least(found.operator_share, found)}{share(found.operator_share)}"),
-        ("share of MACs", macs),
+        ("share of MACs", macs_share(found)),
         ("boundary", _bytes(found.boundary_bytes)),
         ("inputs and outputs", _bytes(found.io_bytes)),
         ("function ratio", f"{100 * found.function_ratio:.1f} %"),
     ]
     return [row for row in rows if row[0] not in ("refused", "unknown") or row[1] != "0"]
+
+
+def macs_share(found: Figures) -> str:
+    """The share of MACs; that a network has none is known."""
+    return "no MACs" if found.macs == 0 else f"{_least(found.mac_share, found)}{share(found.mac_share)}"
 
 
 def _bytes(value: int | None) -> str:
@@ -249,7 +251,9 @@ def asked(one: TargetAnalysis) -> str:
 def refusals(analysis: Analysis) -> list[str]:
     """Why a model could not be read, or be analysed on any of its targets; empty where something was analysed."""
     if analysis.graph is None:
-        return [f"{analysis.model}: {analysis.refusal}" + (f" (try: {analysis.remedy})" if analysis.remedy else "")]
+        named = analysis.model.name in analysis.refusal
+        says = analysis.refusal if named else f"{analysis.model}: {analysis.refusal}"
+        return [says + (f" (try: {analysis.remedy})" if analysis.remedy else "")]
     if any(one.placement is not None for one in analysis.targets):
         return []
     return [f"{analysis.model} on {one.target.text}: {one.refusal}" for one in analysis.targets]
@@ -258,7 +262,7 @@ def refusals(analysis: Analysis) -> list[str]:
 def notes(analysis: Analysis, one: TargetAnalysis) -> list[str]:
     """Sentences of the table and of the reader."""
     read = one.placement.notes if one.placement is not None else analysis.graph.notes if analysis.graph else []
-    return [*one.target.capability.notes, *read]
+    return [*filter(None, [one.failed]), *one.target.capability.notes, *read]
 
 
 # ---------------------------------------------------------------- matrix
@@ -308,7 +312,7 @@ def turned(analysis: Analysis) -> tuple[list[str], list[list[str]]]:
             continue
         found = one.placement.figures
         counts = (found.regions, found.host_operators, found.refused, found.unknown)
-        shares = [share(found.mac_share), share(found.operator_share)]
+        shares = [macs_share(found), share(found.operator_share)]
         rows.append([one.target.text, *shares, *map(str, counts), _bytes(found.boundary_bytes)])
     return heads, rows
 
@@ -325,14 +329,14 @@ def overview(analyses: Sequence[Analysis]) -> tuple[str, list[str], list[list[st
 
 
 def show(analyses: Sequence[Analysis], screen: Console, *, operators: bool = False) -> None:
-    """Print everything; with ``operators`` each operator's fate too."""
+    """Print everything but models of which nothing can be told (:func:`refusals`); with ``operators`` each fate too."""
     first = overview(analyses)
     if first is not None:
         name, heads, rows = first
         columns = [Column(head, [row[at] for row in rows], folds=True) for at, head in enumerate(heads)]
         print_tables(screen, columns[0]._replace(least_of_names=NAME_LEAST), {name: columns[1:]})
         print_item(screen, MATRIX_SAYS if len(analyses) > 1 else TARGETS_SAY, 0)
-    pairs = [(analysis, one) for analysis in analyses for one in analysis.targets]
+    pairs = [(analysis, one) for analysis in analyses if not refusals(analysis) for one in analysis.targets]
     full = len(pairs) <= DETAILS_MOST
     for analysis, one in pairs:
         if full:
@@ -341,9 +345,6 @@ def show(analyses: Sequence[Analysis], screen: Console, *, operators: bool = Fal
             print_item(screen, f"{analysis.model.name} on {one.target.text}: {headline(one)}", 0)
     if not full:
         screen.print("\nDetails: name fewer targets, or write a page with -o FILE.html.", markup=False)
-    for analysis in analyses:
-        for says in refusals(analysis) if analysis.graph is None else []:
-            screen.print(f"\n[bold]not read[/bold]: {safe(says)}")
 
 
 def _show_one(analysis: Analysis, one: TargetAnalysis, screen: Console, operators: bool) -> None:
@@ -351,7 +352,8 @@ def _show_one(analysis: Analysis, one: TargetAnalysis, screen: Console, operator
     print_item(screen, headline(one), 0)
     if one.placement is None:
         return
-    for heading, lines in sections(analysis, one):
+    print_item(screen, f"Next: {next_step(analysis, one)}", 0)
+    for heading, lines in _short(sections(analysis, one), operators):
         if lines:
             screen.print(f"\n[dim]{safe(heading)}[/dim]")
         for line in lines:
@@ -360,13 +362,41 @@ def _show_one(analysis: Analysis, one: TargetAnalysis, screen: Console, operator
         _show_operators(one.placement, screen)
 
 
+def _short(parts: Iterable[tuple[str, list[str]]], whole: bool) -> Iterator[tuple[str, list[str]]]:
+    """Sections with their first lines: the rest would push the answer out of sight."""
+    for heading, lines in parts:
+        left = 0 if whole else max(0, len(lines) - LINES_MOST)
+        yield (
+            heading,
+            lines if left < 2 else [*lines[:-left], f"and {left} more: --operators, or -o FILE.html, has all"],
+        )
+
+
+def next_step(analysis: Analysis, one: TargetAnalysis) -> str:
+    """What to do with the answer, in a sentence."""
+    assert one.placement is not None
+    found = one.placement.figures
+    best = next((each for each in one.proposals if each.after is not None), None)
+    if best is not None and best.writes:
+        return f"`whichpu fix {analysis.model} --npu {one.target.text} --apply {best.name} -o OUT.onnx`: {_gain(best)}."
+    if best is not None:
+        return f"{best.says.rstrip('.')}: {_gain(best)}."
+    if one.answer is None and one.target.capability.compiler and (found.unknown or "python" in one.target.options):
+        return f"ask the vendor's compiler: {one.not_asked.rstrip('.')}."
+    if found.accelerated == found.operators:
+        return "measure it on the device; nothing keeps it off the " + one.target.capability.unit.upper() + "."
+    if found.unknown == found.operators - found.accelerated:
+        return f"compile it with {one.target.capability.tool} to know: the sources of the table do not tell."
+    return "the reasons name the limits that the network would have to keep."
+
+
 def sections(analysis: Analysis, one: TargetAnalysis) -> Iterator[tuple[str, list[str]]]:
     """What there is to say of a pair that was analysed: heading and sentences, the same in every view."""
     assert one.placement is not None
     yield "why not", [_told(reason) for reason in reasons(one.placement)]
     yield "figures", ["; ".join(f"{name} {value}" for name, value in figures(one))]
-    yield "findings", [found.says for found in one.findings]
     yield "remedies", [remedy(proposal) for proposal in one.proposals]
+    yield "findings", [found.says for found in one.findings]
     yield "estimate", estimates(one)
     yield "table and compiler differ", disagreements(one)
     yield "notes", [*notes(analysis, one), asked(one)]
@@ -374,6 +404,8 @@ def sections(analysis: Analysis, one: TargetAnalysis) -> Iterator[tuple[str, lis
 
 def _told(reason: Reason) -> str:
     more = f" and {reason.amount - 1} more" if reason.amount > 1 else ""
+    if len(reason.limit) > LIMIT_MOST:
+        reason = reason._replace(limit=f"{reason.limit[:LIMIT_MOST].rsplit(' ', 1)[0]} ...")
     return (
         f"{reason.where}: {reason.amount} x {reason.type}: {reason.says} [{basis(reason)}] at {reason.names[0]}{more}"
     )
@@ -424,6 +456,7 @@ def _page(analysis: Analysis, one: TargetAnalysis) -> list[str]:
     lines = [f"## {_cell(title(analysis, one))}", "", f"**{_cell(headline(one))}**", ""]
     if one.placement is None:
         return lines
+    lines += [f"Next: {_cell(next_step(analysis, one))}", ""]
     heads = ["placed", "count", "type", "reason", "limit, source, said by", "first at"]
     rows = [
         [each.where, str(each.amount), each.type, each.says, basis(each), each.names[0]]

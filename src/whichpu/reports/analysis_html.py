@@ -60,6 +60,7 @@ def _view(key: str, found: Analysis, one: TargetAnalysis) -> dict[str, Any]:
         return view
     sections = list(analysis.sections(found, one))[2:]
     return view | {
+        "next": analysis.next_step(found, one),
         "figures": analysis.figures(one),
         "reasons": [each._asdict() | {"basis": analysis.basis(each)} for each in analysis.reasons(one.placement)],
         "sections": [(heading.capitalize(), lines) for heading, lines in sections if lines],

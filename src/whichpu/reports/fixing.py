@@ -51,10 +51,11 @@ def lines(found: Any) -> list[str]:
 def figures(of: Any) -> str:
     """The figures of a placement in a sentence."""
     share = "an unknown share" if of.mac_share is None else f"{100 * of.mac_share:.3g} %"
+    macs = "no MACs" if of.macs == 0 else f"{share} of the MACs"
     more = [f"{count} {word}" for count, word in ((of.refused, "refused"), (of.unknown, "unknown")) if count]
     rest = f", {', '.join(more)}" if more else ""
     where = plural(of.regions, "region")
-    return f"{share} of the MACs in {where}, {of.host_operators} of {of.operators} operators left{rest}"
+    return f"{macs} in {where}, {of.host_operators} of {of.operators} operators left{rest}"
 
 
 def proof(of: Any, effect: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from whichpu.graphs.estimate import Estimate
 from whichpu.graphs.findings import Finding
-from whichpu.graphs.findings.words import host, plural, unit
+from whichpu.graphs.findings.words import unit
 from whichpu.graphs.placement import Placement
 
 
@@ -16,15 +16,9 @@ def findings(placement: Placement, estimate: Estimate | None) -> Iterator[Findin
     count = figures.regions
     if not count:
         return
-    says = (
-        f"{count} of {count + 1} functions are on the {unit(placement)} ({100 * figures.function_ratio:.1f} %), but"
-        " this ratio, n / (n + 1), rises with fragmentation: a network taken whole scores 50 %, one cut into 104 pieces"
-        f" 99 %. Read it as {plural(count, 'region')}"
-        + (f", cut from one another by the {host(placement)}" if count > 1 else "")
-        + f"; {_share(figures.operator_share)} of the operators and {_share(figures.mac_share)} of the MACs are on it"
-    )
+    says = f"{count} of {count + 1} functions are on the {unit(placement)} ({100 * figures.function_ratio:.1f} %)"
+    if count == 1:
+        says += "; a network taken whole scores 50 %"
+    else:
+        says += "; the ratio rises with fragmentation: whole 50 %, cut into 104 pieces 99 %"
     yield Finding("function-ratio", says, figures={"functions": count + 1, "regions": count})
-
-
-def _share(value: float | None) -> str:
-    return "an unknown share" if value is None else f"{100 * value:.1f} %".replace(".0 %", " %")

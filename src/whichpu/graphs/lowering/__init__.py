@@ -21,6 +21,8 @@ LOWERINGS = {
     "relay": ".relay",  # TFLite or ONNX as TVM imports it, composites merged
 }
 
+NAMES = {"onnx": "ONNX", "tflite": "TFLite", "relay": "Relay"}
+
 
 def lower(graph: Graph, target: Target) -> Graph:
     """The graph that the target's table judges. Raises :class:`UserError` where the tool chain can't read it."""
@@ -28,7 +30,7 @@ def lower(graph: Graph, target: Target) -> Graph:
     lowered: Graph = module.lower(graph, target)
     if lowered.dialect != target.capability.dialect:
         raise UserError(
-            f"{target.capability.title}: {target.capability.tool} reads no {graph.dialect} model",
-            f"convert {graph.name} to {target.capability.dialect} first",
+            f"{target.capability.title}: {target.capability.tool} reads no {NAMES[graph.dialect]} model",
+            f"give the {NAMES[target.capability.dialect]} form of {graph.name}",
         )
     return lowered

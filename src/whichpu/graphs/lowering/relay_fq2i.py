@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from whichpu.errors import UserError
 from whichpu.graphs.graph import Graph, Operator, Quantisation, Tensor
 from whichpu.graphs.lowering.relay_builder import affine, connected, fold, quantised_bounds, scale, zero_point
 
@@ -157,6 +158,8 @@ class _Rewrite:
 
     def _weighted(self, call: Operator, data: Tensor, told: Tensor) -> Tensor:
         weights = self._value(call.inputs[1], data)
+        if () in (scale(weights), scale(data)):
+            raise UserError(f"{told.name!r}: a scale of its quantisation holds nothing", "quantise the model again")
         kernels = np.atleast_1d(np.asarray(scale(weights), float)) * np.atleast_1d(np.asarray(scale(data), float))[0]
         wide = Tensor("", "int32", told.shape, Quantisation(tuple(kernels.tolist()), (0,)))
         scales = affine(data, "input") | affine(weights, "kernel")

@@ -14,6 +14,8 @@ READERS = {
     ".tflite": ".tflite",
     ".txt": ".relay",  # TVM Relay as text
     ".relay": ".relay",
+    ".txt.gz": ".relay",
+    ".relay.gz": ".relay",
 }
 
 
@@ -23,9 +25,11 @@ def read(path: Path, shapes: Mapping[str | None, Sequence[int]] | None = None) -
     Raises :class:`UserError`: no such file, no known format, a damaged file, a model compiled for a device already,
     sizes that stay open, an invalid graph.
     """
+    if path.is_dir():
+        raise UserError(f"{path} is a folder, not a model file", f"name the files in it: {path}/*.onnx")
     if not path.is_file():
         raise UserError(f"there is no file {path}")
-    module = READERS.get(path.suffix.lower())
+    module = READERS.get("".join(path.suffixes[-2:]).lower()) or READERS.get(path.suffix.lower())
     if module is None:
         known = ", ".join(READERS)
         raise UserError(f"{path} is in no format that can be read without running it", f"formats: {known}")

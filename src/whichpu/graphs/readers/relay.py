@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gzip
 import re
+import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -59,7 +60,7 @@ def load(path: Path) -> str:
         if content[:2] == b"\x1f\x8b":
             content = gzip.decompress(content)
         return content.decode("utf-8")
-    except (OSError, EOFError, UnicodeDecodeError) as problem:
+    except (OSError, EOFError, UnicodeDecodeError, zlib.error) as problem:
         raise UserError(f"{path.name} can't be read as text: {problem}", "print the module with mod.astext()") from None
 
 
@@ -214,6 +215,8 @@ def _flat(value: Value) -> Iterator[Tensor]:
             yield from _flat(item)
 
 
+SIZE = re.compile(r"[0-9]{1,18}")
+"""A size that a tensor can have; `?` and what is longer is none."""
 TENSOR = re.compile(r"Tensor\[\(([^)]*)\),\s*(\w+)\]|(?<![\w.])((?:u?int|float|bfloat)\d+|bool)(?![\w.])")
 
 
@@ -225,7 +228,7 @@ def _tensors(name: str, type_text: str) -> list[Tensor]:
 
 
 def _shape(sizes: str) -> Shape:
-    return tuple(int(size) if size.strip().isdigit() else None for size in sizes.split(",") if size.strip())
+    return tuple(int(size) if SIZE.fullmatch(size.strip()) else None for size in sizes.split(",") if size.strip())
 
 
 def _constant(node: Constant) -> Tensor:

@@ -6,6 +6,7 @@ so that no text, however broken, can exhaust the stack.
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
@@ -387,6 +388,7 @@ def _number(text: str) -> tuple[int | float, str]:
         return float(digits), SUFFIXES[suffix]
     width = {"i": "int", "u": "uint"}.get(suffix[:1])
     if width and suffix[1:].isdigit():
-        return int(float(digits)), width + suffix[1:]
+        value = float(digits)
+        return (int(value) if math.isfinite(value) else value), width + suffix[1:]
     whole = digits.lstrip("-").isdigit() and len(digits) < 400
     return (int(digits), "int32") if whole else (float(digits), "float32")
