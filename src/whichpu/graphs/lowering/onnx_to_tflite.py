@@ -113,7 +113,7 @@ def _one(writer: Writer, operator: Operator, facts: Facts) -> None:
     written = len(writer.operators)
     try:
         rule(writer, operator, facts)
-    except (UnknownFactError, IndexError, TypeError, ValueError, ZeroDivisionError) as problem:
+    except (UnknownFactError, IndexError, TypeError, ValueError, ArithmeticError) as problem:
         del writer.operators[written:]
         writer.stop(UNKNOWN, f"what onnx2tf makes of {kind} can't be told: {problem}")
 
