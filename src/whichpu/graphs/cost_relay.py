@@ -27,7 +27,8 @@ def _transposed(operator: Operator) -> int:
 
 
 def _matmul(operator: Operator) -> int:
-    return prod(known(operator.outputs[0], operator)) * sizes(operator, 0)[-1]
+    left = sizes(operator, 0)
+    return prod(known(operator.outputs[0], operator)) * left[-2 if operator.attributes.get("transpose_a") else -1]
 
 
 MACS: Mapping[str, Count] = {

@@ -37,14 +37,23 @@ def _matmul(operator: Operator) -> int:
     return _out(operator) * left[-2 if operator.attributes.get("adj_x") else -1]
 
 
-def _lstm(operator: Operator) -> int:
-    """Per time step, all weights of inputs and state: inputs 1 to 8 of the operator."""
-    data = sizes(operator, 0)
-    steps = prod(data[:-1])
-    weights = [operator.input(position) for position in range(1, 9)]
-    return steps * sum(prod(known(tensor, operator)) for tensor in weights if tensor is not None)
+def _per_step(*positions: int) -> Count:
+    """Per time step, all weights of inputs, state and projection, which are these inputs of the operator."""
+
+    def count(operator: Operator) -> int:
+        steps = prod(sizes(operator, 0)[:-1])
+        weights = [operator.input(position) for position in positions]
+        return steps * sum(prod(known(tensor, operator)) for tensor in weights if tensor is not None)
+
+    return count
 
 
+def _transposed_3d(operator: Operator) -> int:
+    """Weights are [D, H, W, O, I], the data is input 2."""
+    return prod(sizes(operator, 2)[:-1]) * prod(sizes(operator, 1))
+
+
+LSTM = _per_step(*range(1, 9), 16)
 MACS: Mapping[str, Count] = {
     "CONV_2D": _convolution,
     "CONV_3D": lambda operator: _out(operator) * prod(sizes(operator, 1)[:4]),
@@ -52,5 +61,13 @@ MACS: Mapping[str, Count] = {
     "TRANSPOSE_CONV": _transposed,
     "FULLY_CONNECTED": _dense,
     "BATCH_MATMUL": _matmul,
-    "UNIDIRECTIONAL_SEQUENCE_LSTM": _lstm,
+    "CONV_3D_TRANSPOSE": _transposed_3d,
+    "LSTM": LSTM,
+    "UNIDIRECTIONAL_SEQUENCE_LSTM": LSTM,
+    "BIDIRECTIONAL_SEQUENCE_LSTM": _per_step(*range(1, 9), 16, *range(18, 26), 33),
+    "RNN": _per_step(1, 2),
+    "UNIDIRECTIONAL_SEQUENCE_RNN": _per_step(1, 2),
+    "BIDIRECTIONAL_SEQUENCE_RNN": _per_step(1, 2, 5, 6),
+    "SVDF": _per_step(1, 2),
+    "custom:TFLite_Detection_PostProcess": lambda operator: 0,
 }

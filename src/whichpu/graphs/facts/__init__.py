@@ -65,8 +65,11 @@ class Facts:
     def value(self, position: int) -> Any:
         """A constant input's values as (nested) lists, or a plain number. Unknown when it is computed or large."""
         tensor = self.tensor(position)
-        if tensor.read is None or (tensor.elements or 0) > FEW:
-            raise UnknownFactError(f"input {position} of {self.operator.type} {self.operator.name!r} is not constant")
+        where = f"input {position} of {self.operator.type} {self.operator.name!r}"
+        if tensor.read is None:
+            raise UnknownFactError(f"{where} is not constant")
+        if (tensor.elements or 0) > FEW:
+            raise UnknownFactError(f"{where} holds {tensor.elements} values: too many to look at")
         return tensor.read().tolist()
 
     def number(self, position: int) -> float:
@@ -90,6 +93,18 @@ def dialect(name: str) -> Mapping[str, Callable[[Facts], Any]]:
 def _static(facts: Facts) -> bool:
     tensors = [*facts.operator.inputs, *facts.operator.outputs]
     return all(tensor is None or tensor.elements is not None for tensor in tensors)
+
+
+def _dtype(tensor: Tensor) -> str:
+    if tensor.dtype is None:
+        raise UnknownFactError(f"the type of {tensor.name!r} is not known")
+    return tensor.dtype
+
+
+def _elements(tensor: Tensor) -> int:
+    if tensor.elements is None:
+        raise UnknownFactError(f"the shape of {tensor.name!r} is not known")
+    return tensor.elements
 
 
 def _data_inputs(facts: Facts) -> list[Tensor]:
@@ -131,20 +146,15 @@ COMMON: Mapping[str, Callable[[Facts], Any]] = {
     "number": lambda f: f.number,
     "size": lambda f: f.shape,
     "out_size": lambda f: f.out_shape,
-    "elements": lambda f: lambda i: f.tensor(i).elements,
-    "dtype_of": lambda f: lambda i: f.tensor(i).dtype,
+    "elements": lambda f: lambda i: _elements(f.tensor(i)),
+    "dtype_of": lambda f: lambda i: _dtype(f.tensor(i)),
     "rank_of": lambda f: lambda i: _rank(f.tensor(i)),
-    "scale_of": lambda f: lambda i: _scale(f.tensor(i)),
-    "zero_point_of": lambda f: lambda i: _zero_point(f.tensor(i)),
-    "quantised_of": lambda f: lambda i: f.tensor(i).quantisation is not None,
     "per_channel": lambda f: lambda i: _per_channel(f.operator.input(i)),
     "attribute": lambda f: f.attribute,
     # Types, shapes and scales of the first input and the first output.
     "dtype": lambda f: f.tensor(0).dtype,
     "out_dtype": lambda f: f.operator.outputs[0].dtype,
-    "dtypes": lambda f: tuple(str(tensor.dtype) for tensor in f.operator.inputs if tensor is not None),
-    "data_dtypes": lambda f: tuple(str(tensor.dtype) for tensor in _data_inputs(f)),
-    "out_dtypes": lambda f: tuple(str(tensor.dtype) for tensor in f.operator.outputs),
+    "dtypes": lambda f: tuple(_dtype(tensor) for tensor in f.operator.inputs if tensor is not None),
     "data_inputs": lambda f: len(_data_inputs(f)),
     "shape": lambda f: f.shape(0),
     "out_shape": lambda f: f.out_shape(0),

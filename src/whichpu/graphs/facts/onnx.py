@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from typing import Any
 
 from whichpu.graphs.conditions import UnknownFactError
 from whichpu.graphs.facts import Facts
+from whichpu.graphs.graph import CONVERSIONS
 
 POOLS = ("MaxPool", "AveragePool", "LpPool")
 
@@ -32,17 +34,22 @@ strides, dilations = _per_axis("strides"), _per_axis("dilations")
 
 
 def pads(facts: Facts) -> tuple[int, ...]:
-    """Begins, then ends, per axis. SAME padding is worked out from the sizes."""
+    """Begins, then ends, per axis; for SAME, and where a ConvTranspose is given its output_shape, out of the sizes."""
     auto = facts.attribute("auto_pad", "NOTSET")
-    if auto in ("NOTSET", "", None):
+    given = facts.attribute("output_shape")
+    if auto in ("NOTSET", "", None) and not given:
         return tuple(facts.attribute("pads") or (0,) * (2 * len(kernel(facts))))
-    if auto == "VALID":
+    if auto == "VALID" and not given:
         return (0,) * (2 * len(kernel(facts)))
     begins, ends = [], []
-    for size, out, k, s, d in zip(
-        facts.shape(0)[2:], facts.out_shape(0)[2:], kernel(facts), strides(facts), dilations(facts), strict=True
+    small_maps, large_maps = facts.out_shape(0)[2:], facts.shape(0)[2:]
+    more = (0,) * len(kernel(facts))
+    if facts.operator.type == "ConvTranspose":
+        small_maps, large_maps, more = large_maps, small_maps, facts["output_padding"]
+    for small_map, size, k, s, d, extra in zip(
+        small_maps, large_maps, kernel(facts), strides(facts), dilations(facts), more, strict=True
     ):
-        total = max(0, (out - 1) * s + (k - 1) * d + 1 - size)
+        total = max(0, (small_map - 1) * s + (k - 1) * d + 1 + extra - size)
         small, large = total // 2, total - total // 2
         begins.append(small if auto == "SAME_UPPER" else large)
         ends.append(large if auto == "SAME_UPPER" else small)
@@ -77,28 +84,44 @@ def _depthwise(facts: Facts) -> bool:
     return groups > 1 and groups == _channels(facts)
 
 
+AXIS = {
+    **dict.fromkeys(("Softmax", "LogSoftmax", "Hardmax", "LayerNormalization", "RMSNormalization"), -1),
+    **dict.fromkeys(("LpNormalization", "TopK", "OneHot"), -1),
+    **dict.fromkeys(("Flatten", *CONVERSIONS), 1),
+}
+"""The axis where none is given and it is not 0."""
+
+
 def axis(facts: Facts) -> int:
     """The operator's axis, counted from the front."""
-    default = {"Softmax": -1, "LogSoftmax": -1, "Hardmax": -1, "Flatten": 1, "LayerNormalization": -1}
-    given = facts.attribute("axis", default.get(facts.operator.type, 0))
-    if facts.operator.type in ("Softmax", "LogSoftmax", "Hardmax") and (facts.graph.opset or 13) < 13:
+    kind, rank = facts.operator.type, int(facts["rank"])
+    given = facts.attribute("axis", AXIS.get(kind, 0))
+    if kind in ("Softmax", "LogSoftmax", "Hardmax") and (facts.graph.opset or 13) < 13:
         given = facts.attribute("axis", 1)
-    rank: int = facts["rank"]
+    if kind == "Flatten" and int(given) == rank:  # all axes come before it
+        return rank
     return int(given) % rank if rank else int(given)
 
 
 def axes(facts: Facts) -> tuple[int, ...]:
-    """Axes that a reduction, a slice or a squeeze works on, counted from the front; all where none are named."""
+    """Axes that a reduction, a slice or a squeeze works on, counted from the front; all where none are named.
+
+    Where none are named a Squeeze takes those of size 1, a Slice as many as it has starts.
+    """
     kind = facts.operator.type
     given = facts.attribute("axes")
-    position = 3 if kind == "Slice" else 1
-    if given is None and facts.operator.input(position) is not None:
+    position = {"Slice": 3, "Pad": 3, "Resize": None}.get(kind, 1)
+    if given is None and position is not None and facts.operator.input(position) is not None:
         given = facts.value(position)
-    rank = facts["rank"] + (len(given) if kind == "Unsqueeze" and given else 0)
-    if given is None:
-        starts = facts.value(1) if kind == "Slice" and facts.operator.input(1) is not None else range(rank)
+    if given or (given is not None and kind == "Unsqueeze"):
+        rank = facts["rank"] + (len(given) if kind == "Unsqueeze" else 0)
+        return tuple(int(a) % rank for a in given)
+    if kind == "Squeeze":
+        return tuple(place for place, size in enumerate(facts.shape(0)) if size == 1)
+    if kind == "Slice":
+        starts = facts.attribute("starts") or facts.value(1)
         return tuple(range(len(starts)))
-    return tuple(int(a) % rank for a in given)
+    return () if facts.attribute("noop_with_empty_axes") else tuple(range(facts["rank"]))
 
 
 def steps(facts: Facts) -> tuple[int, ...]:
@@ -113,7 +136,9 @@ def scales(facts: Facts) -> tuple[float, ...]:
     position = {"Upsample": 1, "Resize": 2 if (facts.graph.opset or 11) >= 11 else 1}.get(facts.operator.type)
     given = facts.operator.input(position) if position is not None else None
     if given is not None and given.constant and given.elements:
-        return tuple(facts.value(position or 0))
+        told = facts.value(position or 0)
+        of = dict(zip(facts["axes"], told, strict=True))
+        return tuple(of.get(place, 1.0) for place in range(facts["rank"]))
     if facts.attribute("scales"):
         return tuple(facts.attribute("scales"))
     return tuple(out / size for size, out in zip(facts.shape(0), facts.out_shape(0), strict=True))
@@ -146,10 +171,72 @@ def _gelu_form(facts: Facts) -> bool:
     return [child.type for child in facts.graph.children(after[0])] == ["Mul"]
 
 
+def _length_form(facts: Facts) -> str:
+    """``divisor`` where a norm's length goes on as what a Div divides by, ``expanded divisor`` where by way of Expand;
+    else empty. Clip, Max and Min may stand between."""
+    operator, form = facts.operator, "divisor"
+    while True:
+        tensor = operator.outputs[0]
+        after = list(facts.graph.children(operator))
+        if any(child.type == "Div" and child.input(1) is tensor for child in after):
+            return form
+        if len(after) != 1 or after[0].type not in ("Clip", "Max", "Min", "Expand"):
+            return ""
+        operator = after[0]
+        form = "expanded divisor" if operator.type == "Expand" else form
+
+
+def _moved_axes(facts: Facts) -> int:
+    """Axes that a Transpose moves, those of size 1 left out and those that stay side by side counted as one."""
+    shape = facts.shape(0)
+    order = [axis for axis in _permutation(facts) if shape[axis] != 1]
+    wide = sorted(order)
+    after = {axis: wide[place + 1] for place, axis in enumerate(wide[:-1])}
+    return len(order) - sum(after.get(left) == right for left, right in pairwise(order))
+
+
+def _taken_as(facts: Facts) -> tuple[int, ...]:
+    """As which input each operator behind takes the first output."""
+    tensor = facts.operator.outputs[0]
+    return tuple(child.inputs.index(tensor) for child in tensor.consumers)
+
+
+def _used_ranks(facts: Facts) -> tuple[int, ...]:
+    """Ranks of the outputs that something takes."""
+    used = [tensor for tensor in facts.operator.outputs if tensor.consumers or tensor in facts.graph.outputs]
+    if any(tensor.shape is None for tensor in used):
+        raise UnknownFactError(f"the shapes that {facts.operator.type} {facts.operator.name!r} gives are not known")
+    return tuple(len(tensor.shape or ()) for tensor in used)
+
+
 def _terms(facts: Facts) -> tuple[str, ...]:
     """The terms of an Einsum's equation, the result last: ``("bij", "bjk", "bik")``."""
-    given, _, result = str(facts.attribute("equation", "")).replace(" ", "").partition("->")
+    given, arrow, result = str(facts.attribute("equation", "")).replace(" ", "").partition("->")
+    if not arrow:  # the letters that stand once, in their order
+        result = "".join(letter for letter in sorted({*given} - {","}) if given.count(letter) == 1)
     return (*given.split(","), result)
+
+
+def _mode(facts: Facts) -> str:
+    default = {"Pad": "constant", "DepthToSpace": "DCR", "RoiAlign": "avg"}.get(facts.operator.type, "nearest")
+    if facts.operator.type == "GridSample":
+        default = "linear" if (facts.graph.opset or 20) >= 20 else "bilinear"
+    return str(facts.attribute("mode", default))
+
+
+def _old_resize(facts: Facts) -> bool:
+    """Upsample, and Resize of opset 10: coordinates are not named, but divided by the scale and rounded down."""
+    kind = facts.operator.type
+    return kind == "Upsample" or (kind == "Resize" and (facts.graph.opset or 11) < 11)
+
+
+def _coordinates(facts: Facts) -> str:
+    default = "asymmetric" if _old_resize(facts) else "half_pixel"
+    return str(facts.attribute("coordinate_transformation_mode", default))
+
+
+def _nearest_mode(facts: Facts) -> str:
+    return str(facts.attribute("nearest_mode", "floor" if _old_resize(facts) else "round_prefer_floor"))
 
 
 ALPHAS = {"LeakyRelu": 0.01, "Elu": 1.0, "HardSigmoid": 0.2, "Selu": 1.67326, "ThresholdedRelu": 1.0, "Celu": 1.0}
@@ -184,9 +271,9 @@ FACTS: Mapping[str, Callable[[Facts], Any]] = {
     "scales": scales,
     "perm": _permutation,
     "keepdims": lambda f: bool(f.attribute("keepdims", 1)),
-    "mode": lambda f: f.attribute("mode", {"Pad": "constant", "DepthToSpace": "DCR"}.get(f.operator.type, "nearest")),
-    "coordinates": lambda f: f.attribute("coordinate_transformation_mode", "half_pixel"),
-    "nearest_mode": lambda f: f.attribute("nearest_mode", "round_prefer_floor"),
+    "mode": _mode,
+    "coordinates": _coordinates,
+    "nearest_mode": _nearest_mode,
     "alpha": lambda f: f.attribute("alpha", ALPHAS.get(f.operator.type)),
     "low": _bound("min", 1),
     "high": _bound("max", 2),
@@ -196,6 +283,10 @@ FACTS: Mapping[str, Callable[[Facts], Any]] = {
     "direction": lambda f: f.attribute("direction", "forward"),
     "to": lambda f: f.attribute("to"),
     "terms": _terms,
+    "length_form": _length_form,
+    "moved_axes": _moved_axes,
+    "used_ranks": _used_ranks,
+    "taken_as": _taken_as,
+    "ends": lambda f: f["feeds_output"] or f["consumers"] == ("Identity",),
     "gelu_form": _gelu_form,
-    "approximate": lambda f: f.attribute("approximate", "none"),
 }

@@ -188,10 +188,6 @@ def _quantised(facts: Facts) -> bool:
     return all(t.quantisation is not None or t.dtype in whole for t in features(facts) if t is not bias)
 
 
-def _scales_positive(facts: Facts) -> bool:
-    return all(min(t.quantisation.scales) > 0 for t in features(facts) if t.quantisation is not None)
-
-
 def _same_quantisation(facts: Facts) -> bool:
     """Whether all feature maps share one scale and zero point."""
     found = {
@@ -276,7 +272,6 @@ FACTS: Mapping[str, Callable[[Facts], Any]] = {
     "out_height": _axis_size(_out, 3),
     "out_width": _axis_size(_out, 2),
     "out_channels": _axis_size(_out, 1),
-    "data_dtypes": lambda f: tuple(str(tensor.dtype) for tensor in features(f)),
     "map_dtypes": lambda f: tuple(str(tensor.dtype) for tensor in maps(f)),
     "map_shapes": lambda f: tuple(known(tensor, f.operator) for tensor in maps(f)),
     "map_zero_points": lambda f: tuple(
@@ -288,13 +283,11 @@ FACTS: Mapping[str, Callable[[Facts], Any]] = {
         if t.quantisation is not None and not any(t is made for made in f.operator.outputs)
     ),
     "all_quantised": _quantised,
-    "scales_positive": _scales_positive,
     "same_quantisation": _same_quantisation,
     "any_per_axis": lambda f: any(len(t.quantisation.scales) > 1 for t in features(f) if t.quantisation),
     "at_edge": _at_edge,
     "scalar": lambda f: any(tensor.shape == () and not tensor.constant for tensor in features(f)),
     "empty": lambda f: any(tensor is not None and tensor.elements == 0 for tensor in f.operator.inputs),
-    "has_data": lambda f: any(not tensor.constant for tensor in f.operator.inputs if tensor is not None),
     # Convolutions and poolings.
     "kernel_h": _kernel(1, "kernel_h"),
     "kernel_w": _kernel(2, "kernel_w"),
@@ -309,7 +302,6 @@ FACTS: Mapping[str, Callable[[Facts], Any]] = {
     "multiplier": _multiplier,
     "groups": lambda f: max(1, _shape(f)[-1] // max(1, f.shape(1)[-1])) if f.operator.type == "CONV_2D" else 1,
     "weight_dtype": lambda f: _weights(f).dtype,
-    "weight_shape": lambda f: f.shape(1),
     "weight_sum": _weight_sum,
     "dynamic_weights": _dynamic_weights,
     "bias": lambda f: _bias(f) is not None,

@@ -12,7 +12,7 @@ from whichpu.graphs.remedies.remedy import Site
 
 WAYS = ("route", "layout")
 """Options that change how a file comes into the compiler, not what is on the chip."""
-OF_TYPES = {"dtype", "out_dtype", "dtypes", "data_dtypes", "dtype_of", "quantised", "out_quantised", "quantised_of"}
+OF_TYPES = {"dtype", "out_dtype", "dtypes", "dtype_of", "quantised", "out_quantised"}
 """Facts that a limit on quantised tensors names."""
 
 
