@@ -16,10 +16,11 @@ from typing import Any
 
 import micro_edges
 import micro_operators
+import micro_variants
 import numpy as np
 import onnx
 
-FAMILIES = (*micro_operators.FAMILIES, *micro_edges.FAMILIES, micro_operators.blocks)
+FAMILIES = (*micro_operators.FAMILIES, *micro_edges.FAMILIES, *micro_variants.FAMILIES, micro_operators.blocks)
 
 
 def entries() -> dict[str, Callable[[], Any]]:

@@ -147,9 +147,12 @@ def _verdicts(
     mine: dict[int, list[Layer]] = {}
     for layer in found:
         own = layer.name.partition("#")[0]
-        for name in (own,) if own in by_name else come.get(layer.name, ()):
-            if name in by_name:
-                mine.setdefault(by_name[name].index, []).append(layer)
+        made_from = [
+            by_name[name] for name in ((own,) if own in by_name else come.get(layer.name, ())) if name in by_name
+        ]
+        moves = [operator for operator in made_from if layer.type == operator.type == "Transpose"]
+        for operator in moves or made_from:  # a Transpose made from one of the model's own is that one
+            mine.setdefault(operator.index, []).append(layer)
     verdicts = {index: _of(graph.operators[index], rows, tool) for index, rows in mine.items()}
     for operator in by_name.values():
         if operator.index not in verdicts and operator.type not in AROUND:
@@ -170,7 +173,14 @@ def _of(operator: Operator, rows: list[Layer], tool: str) -> Verdict:
 
 
 def _fused(graph: Graph, operator: Operator, verdicts: dict[int, Verdict], tool: str) -> None:
-    """An operator without a layer of its own was fused into a neighbour, the one that makes its input first."""
+    """An operator without a layer of its own was fused into a neighbour, the one that makes its input first.
+
+    Two of a kind, one after another, become one (two Slices), wherever that runs.
+    """
+    for neighbour in _beyond(graph.parents, operator):
+        if neighbour.type == operator.type and neighbour.index in verdicts:
+            verdicts[operator.index] = verdicts[neighbour.index]
+            return
     for neighbour in (*_beyond(graph.parents, operator), *_beyond(graph.children, operator)):
         if neighbour.index in verdicts and verdicts[neighbour.index].status == "npu":
             verdicts[operator.index] = Verdict("npu", f"fused with {neighbour.name}", said_by=tool)

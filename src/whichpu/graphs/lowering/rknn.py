@@ -120,23 +120,31 @@ def _is(tensor: Tensor | None, value: float) -> bool:
 
 
 def gelu(erf: Operator) -> list[Operator] | None:
-    """x/sqrt(2) -> Erf -> +1, times x, times 0.5, constants on the right. The toolkit's rule ``replace_torch_gelu``."""
+    """x / sqrt(2) -> Erf -> + 1, times x, times 0.5. The toolkit's rule ``replace_torch_gelu``.
+
+    It knows Div only, with 1 on the right; x stands left of what it is multiplied with, 0.5 on either side of the sum.
+    """
     divide, add = _made_by(erf, 0, "Div"), _only(erf, "Add")
     if divide is None or add is None or not _is(divide.input(1), 2**0.5) or not _is(add.input(1), 1):
         return None
     x, first = divide.input(0), _only(add, "Mul")
     if first is None:
         return None
-    if first.input(0) is x:  # x * (erf + 1), then * 0.5
+    if first.input(0) is x:  # x * (erf + 1), then 0.5
         half = _only(first, "Mul")
-        return [divide, erf, add, first, half] if half and _is(half.input(1), 0.5) else None
-    if _is(first.input(1), 0.5):  # (erf + 1) * 0.5, then x * it
+        return [divide, erf, add, first, half] if half and _has(half, 0.5) else None
+    if _has(first, 0.5):  # 0.5 * (erf + 1), then x
         outer = _only(first, "Mul")
-        return [divide, erf, add, first, outer] if outer and outer.input(0) is x else None
+        return [divide, erf, add, first, outer] if outer and x in outer.inputs else None
     half = _made_by(first, 0, "Mul")  # (x * 0.5) * (erf + 1)
     if half is not None and half.input(0) is x and _is(half.input(1), 0.5):
         return [divide, erf, add, half, first]
     return None
+
+
+def _has(product: Operator, value: float) -> bool:
+    """Whether one factor is the number."""
+    return _is(product.input(0), value) or _is(product.input(1), value)
 
 
 def softplus(log: Operator) -> list[Operator] | None:
@@ -146,18 +154,35 @@ def softplus(log: Operator) -> list[Operator] | None:
     return [exp, add, log] if exp and add and _is(add.input(1), 1) else None
 
 
-def normalisation(divide: Operator) -> list[Operator] | None:
-    """Layer norm and RMS norm in parts, ending in a Div: ``replace_torch_layernorm``, ``replace_rms_norm_graph``."""
-    root = _made_by(divide, 1, "Sqrt")
-    add = _made_by(root, 0, "Add")
-    mean = _made_by(add or root, 0, "ReduceMean")
-    square = _square(mean)
-    if root is None or mean is None or square is None or square.input(0) is not divide.input(0):
-        return None
-    if add is not None and _number(add.input(1)) is None:
-        return None
-    group = [square, mean, *([add] if add else []), root, divide]
-    centre = _made_by(divide, 0, "Sub")
+def normalisation(last: Operator) -> list[Operator] | None:
+    """Layer norm and RMS norm in parts: ``replace_torch_layernorm``, ``replace_rms_norm_graph``.
+
+    They end in x / Sqrt(mean), or with Pow, which wants an epsilon: x / mean ^ 0.5, x * mean ^ -0.5, in either order.
+    """
+    for position in (1, 0) if last.type == "Mul" else (1,):
+        root = _root(last, position)
+        add = _made_by(root, 0, "Add")
+        mean = _made_by(add or root, 0, "ReduceMean")
+        square = _square(mean)
+        if root is None or mean is None or square is None or square.input(0) is not last.input(1 - position):
+            continue
+        if _number(add.input(1)) is None if add is not None else root.type == "Pow":
+            return None
+        return _centred(last, 1 - position, [square, mean, *([add] if add else []), root, last])
+    return None
+
+
+def _root(last: Operator, position: int) -> Operator | None:
+    """What takes the root that x is divided by, or its inverse where x is multiplied with it."""
+    power = _made_by(last, position, "Pow")
+    if power is not None:
+        return power if _is(power.input(1), -0.5 if last.type == "Mul" else 0.5) else None
+    return _made_by(last, position, "Sqrt") if last.type == "Div" else None
+
+
+def _centred(last: Operator, position: int, group: list[Operator]) -> list[Operator] | None:
+    """The group with the mean that is taken off before, where one is."""
+    centre = _made_by(last, position, "Sub")
     average = _made_by(centre, 1, "ReduceMean")
     if centre is not None and average is not None and average.input(0) is centre.input(0):
         return [average, centre, *group]
@@ -184,20 +209,73 @@ def unit_length(divide: Operator) -> list[Operator] | None:
 
 
 def focus(concat: Operator) -> list[Operator] | None:
-    """Four slices of step 2 over height and width, joined over channels. The toolkit's rule ``fuse_focus_slice``."""
-    slices = [tensor.producer for tensor in concat.inputs if tensor is not None]
-    if len(slices) != 4 or any(each is None or each.type != "Slice" for each in slices):
+    """Four slices of step 2 over height and width, joined over channels. The toolkit's rule ``fuse_focus_slice``.
+
+    Each slice cuts both axes, or two after another cut one each; a Concat in front of a Conv is joined with that
+    before the second form is looked for. The parts come as (0, 0), (1, 0), (0, 1), (1, 1), channels first or last.
+    """
+    axis = concat.attributes.get("axis")
+    parts = [_part(tensor) for tensor in concat.inputs]
+    if len(parts) != 4 or axis not in (1, 3, -1):
         return None
-    group = [each for each in slices if each is not None]
-    sources = {id(each.input(0)) for each in group}
-    return [*group, concat] if len(sources) == 1 and all(_halves(each) for each in group) else None
+    found = [part for part in parts if part is not None]
+    sources = {id(group[0].input(0)) for group, _ in found}
+    height = 2 if axis == 1 else 1
+    wanted = [{height: row, height + 1: column} for row, column in ((0, 0), (1, 0), (0, 1), (1, 1))]
+    if len(sources) != 1 or [starts for _, starts in found] != wanted:
+        return None
+    if len(found[0][0]) == 2 and axis == 1 and _only(concat, "Conv") is not None:
+        return None
+    return [*(cut for group, _ in found for cut in group), concat]
 
 
-def _halves(cut: Operator) -> bool:
-    axes, steps = cut.input(3), cut.input(4)
-    if axes is None or steps is None or axes.read is None or steps.read is None or (steps.elements or 0) > SMALL:
-        return False
-    return sorted(axes.read().tolist()) == [2, 3] and set(steps.read().tolist()) == {2}
+def _part(tensor: Tensor | None) -> tuple[list[Operator], dict[int, int]] | None:
+    """The slices that make a tensor, the first one first, and where they start on each axis."""
+    last = tensor.producer if tensor else None
+    starts = _halved(last)
+    if last is None or starts is None:
+        return None
+    first = _made_by(last, 0, "Slice") if len(starts) == 1 else None
+    before = _halved(first)
+    if first is not None and before is not None:
+        return [first, last], dict(sorted({**before, **starts}.items()))
+    return ([last], starts) if list(starts) == sorted(starts) else None
+
+
+def _halved(cut: Operator | None) -> dict[int, int] | None:
+    """Where a slice starts on each axis, if it takes every second element from 0 or 1 on to the end."""
+    shape = cut.inputs[0].shape if cut is not None and cut.inputs[0] is not None else None
+    if cut is None or cut.type != "Slice" or shape is None:
+        return None
+    given = [_integers(cut.input(position)) for position in range(1, 5)]
+    starts, ends, axes, steps = given
+    if not starts or not ends or not axes or not steps or set(steps) != {2} or not set(starts) <= {0, 1}:
+        return None
+    whole = all((shape[axis] or 0) <= end for axis, end in zip(axes, ends, strict=True))
+    return dict(zip(axes, starts, strict=True)) if whole else None
+
+
+def _integers(tensor: Tensor | None) -> list[int]:
+    """The values of a small constant list."""
+    small = tensor is not None and tensor.read is not None and (tensor.elements or 0) <= SMALL
+    return np.ravel(tensor.read()).tolist() if small and tensor is not None and tensor.read is not None else []
+
+
+def constant_attention(softmax: Operator) -> list[Operator] | None:
+    """MatMul -> [Mul, Add] -> Softmax -> MatMul over heads, with keys or values that are constants.
+
+    The toolkit's rule ``fuse_matmul_softmax_matmul_to_sdpa`` finds it and fails.
+    """
+    values, scores = _only(softmax, "MatMul"), softmax
+    while scores.type != "MatMul":
+        maker = next((tensor.producer for tensor in scores.inputs if tensor and tensor.producer), None)
+        if maker is None or maker.type not in ("Mul", "Div", "Add", "MatMul"):
+            return None
+        scores = maker
+    if values is None or len(softmax.outputs[0].shape or ()) != 4:
+        return None
+    constant = [tensor is not None and tensor.constant for tensor in (scores.input(1), values.input(1))]
+    return [softmax, values] if any(constant) else None
 
 
 Pattern = Callable[[Operator], "list[Operator] | None"]
@@ -205,6 +283,8 @@ PATTERNS: dict[str, tuple[tuple[str, Pattern], ...]] = {
     "Erf": (("exGelu", gelu),),
     "Log": (("exSoftplus", softplus),),
     "Div": (("exNorm", normalisation), ("exNorm", unit_length)),
+    "Mul": (("exNorm", normalisation),),
     "Concat": (("exFocus", focus),),
+    "Softmax": (("exAttention", constant_attention),),
 }
 """By the type at which a pattern is looked for; ``ex...`` as the toolkit calls what it makes."""

@@ -37,7 +37,11 @@ def graph_of(model: Any, name: str, shapes: Shapes | None = None, folder: Path =
     if model.functions:
         import onnx.inliner
 
-        model = onnx.inliner.inline_local_functions(model)
+        try:
+            model = onnx.inliner.inline_local_functions(model)
+        except Exception as problem:  # ONNX raises several kinds, RuntimeError among them
+            first = str(problem).strip().splitlines()[0]
+            raise UserError(f"{name} is invalid: its functions: {first}", "export it again") from problem
         notes.append("functions of the model's own are analysed as the operators they stand for")
     constants = Constants(model, folder)
     sized = onnx_shapes.sized(model, name, shapes or {}, notes)
@@ -126,8 +130,6 @@ class _Builder:
         for attribute, body in bodies:
             self._body(body, dict(names), f"{within}/{called}/{attribute}")
         domain = "" if node.domain == "ai.onnx" else node.domain
-        while inputs and inputs[-1] is None:
-            inputs.pop()
         self.operators.append(
             Operator(len(self.operators), called, node.op_type, inputs, outputs, attributes, domain, within)
         )

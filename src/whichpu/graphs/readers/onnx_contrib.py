@@ -10,8 +10,11 @@ from typing import Any
 
 KEPT = {"axis", "transA", "transB", "kernel_shape", "strides", "pads", "auto_pad", "ceil_mode", "dilations", "group"}
 """Attributes that the stand-ins know."""
+FUNCTIONS = ("GroupNormalization", "MeanVarianceNormalization")
+"""Standard operators that ONNX defines by a function, and whose shapes its inference leaves out."""
 ALIKE = {
     **dict.fromkeys(("QLinearSigmoid", "QLinearLeakyRelu", "QLinearSoftmax", "Gelu", "FastGelu", "QuickGelu"), "Relu"),
+    **dict.fromkeys(FUNCTIONS, "Relu"),
     "QLinearAveragePool": "AveragePool",
     "QLinearGlobalAveragePool": "GlobalAveragePool",
     "FusedConv": "Conv",
@@ -21,12 +24,12 @@ POINTWISE = {"QLinearAdd": "Add", "QLinearMul": "Mul", "QGemm": "Gemm"}
 
 
 def stand_ins(model: Any) -> list[tuple[int, Any]]:
-    """Replace the nodes in the model; the nodes as they were, by position."""
+    """Replace the nodes in the model; the nodes as they were, by position. ONNX itself infers no GroupNormalization."""
     import onnx
 
     replaced = []
     for position, node in enumerate(model.graph.node):
-        found = _standard(node) if node.domain == "com.microsoft" else None
+        found = _standard(node) if node.domain == "com.microsoft" or node.op_type in FUNCTIONS else None
         if found is None:
             continue
         kind, inputs = found
