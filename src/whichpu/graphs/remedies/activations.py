@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from whichpu.graphs.graph import Operator, Tensor
+from whichpu.graphs.graph import CONVERSIONS, Operator, Tensor
 from whichpu.graphs.placement import Placement
 from whichpu.graphs.remedies.edit import Edit
 from whichpu.graphs.remedies.net import Net, fed, floating, kind, origin, other, out, values
@@ -12,6 +12,8 @@ from whichpu.graphs.remedies.remedy import Match, Remedy, match, troubled
 
 LEAKY_SLOPE = 0.01
 """ONNX's default of LeakyRelu's alpha."""
+SIXTH_OFF = 1e-6
+"""How far from 1/6 HardSwish's slope may be written: more shows in the answer."""
 LARGE_BYTES = 26_000_000
 """Feature maps from here on cost LeakyReLU a pass of its own on Ethos-N78 (Arm's estimator, driver 23.02)."""
 STRIDED_COST = "ethos-n"
@@ -36,8 +38,7 @@ def _readers(tensor: Tensor) -> list[Operator]:
     """Operators that read a tensor, seen through Q/DQ."""
     found = list(tensor.consumers)
     for _ in range(2):
-        through = ("QuantizeLinear", "DequantizeLinear")
-        found = [one for near in found for one in (near.outputs[0].consumers if near.type in through else [near])]
+        found = [one for near in found for one in (near.outputs[0].consumers if near.type in CONVERSIONS else [near])]
     return found
 
 
@@ -72,7 +73,7 @@ def leaky_to_max(net: Net, operator: Operator) -> Match | None:
 
 def prelu_to_leaky(net: Net, operator: Operator) -> Match | None:
     slopes = values(operator.input(1))
-    if slopes is None or not slopes.size or np.ptp(slopes.astype(np.float64)) != 0:
+    if slopes is None or not slopes.size or not floating(operator.input(0)) or np.ptp(slopes.astype(np.float64)) != 0:
         return None
 
     def rewrite(edit: Edit) -> None:
@@ -212,7 +213,8 @@ def hard_swish_from_parts(net: Net, operator: Operator) -> Match | None:
         x = other(operator, gate)
         if hard is None or x is None or gate is not hard.outputs[0] or hard.input(0) is not x:
             continue
-        if abs(hard.attributes.get("alpha", 0.2) - 1 / 6) < 1e-4 and abs(hard.attributes.get("beta", 0.5) - 0.5) < 1e-4:
+        slope, middle = hard.attributes.get("alpha", 0.2), hard.attributes.get("beta", 0.5)
+        if abs(slope - 1 / 6) < SIXTH_OFF and abs(middle - 0.5) < SIXTH_OFF:
 
             def rewrite(edit: Edit, x: Tensor = x) -> None:
                 edit.instead(operator).add("HardSwish", [x.name], out(operator))

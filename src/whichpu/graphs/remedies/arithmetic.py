@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from whichpu.graphs.graph import Operator, Tensor
 from whichpu.graphs.remedies.edit import Edit, Place
-from whichpu.graphs.remedies.net import Net, fed, floating, kind, made_by, near, number, out, values, with_constant
+from whichpu.graphs.remedies.net import (
+    Net,
+    fed,
+    floating,
+    kind,
+    made_by,
+    near,
+    number,
+    out,
+    sizes,
+    values,
+    with_constant,
+)
 from whichpu.graphs.remedies.remedy import Match, Remedy, match
 
 LAYER_NORM_EPSILON = 1e-5
@@ -20,7 +35,7 @@ def div_to_mul(net: Net, operator: Operator) -> Match | None:
     if by is None or by.read is None or not floating(by) or divided is None or divided.constant:
         return None
     found = values(by)
-    if found is None or not np.all(found):
+    if found is None or not _inverts(found):
         return None
 
     def rewrite(edit: Edit) -> None:
@@ -30,6 +45,14 @@ def div_to_mul(net: Net, operator: Operator) -> Match | None:
         place.add("Mul", [fed(operator), inverse], out(operator))
 
     return match("Div by a constant becomes Mul", rewrite, operator)
+
+
+def _inverts(found: NDArray[Any]) -> bool:
+    """Are all values other than zero, and their inverses within the type's range? That of half precision is small."""
+    limits = np.finfo(found.dtype)
+    with np.errstate(divide="ignore"):
+        inverse = np.abs(1 / found.astype(np.float64))
+    return bool(np.all((inverse >= limits.tiny) & (inverse <= limits.max)))
 
 
 def sub_to_add(net: Net, operator: Operator) -> Match | None:
@@ -55,6 +78,8 @@ def pow_to_mul(net: Net, operator: Operator) -> Match | None:
     power = number(operator.input(1))
     if power not in (0.5, 2, 3) or net.quantised(operator) or not floating(operator.input(0)):
         return None
+    if sizes(operator.input(0)) is None or sizes(operator.input(0)) != sizes(operator.outputs[0]):
+        return None  # an exponent of more axes than x gives the result more
 
     def rewrite(edit: Edit) -> None:
         place, x = edit.instead(operator), fed(operator)

@@ -13,6 +13,8 @@ from whichpu.graphs.remedies.layout import ELEMENTWISE
 from whichpu.graphs.remedies.net import Net, made_by, sizes
 from whichpu.graphs.remedies.remedy import Match, Remedy, match
 
+FINITE_AT_ZERO = tuple(kind for kind in ELEMENTWISE if kind != "Log")
+"""What they make of zeros can be weighed by zero."""
 MULTIPLE = 16
 """Channels in a block of Ethos-N's memory layout: a concatenation along channels begins on one."""
 
@@ -46,11 +48,11 @@ def pad_concat(net: Net, operator: Operator) -> Match | None:
 
 def _convolution(net: Net, tensor: Any) -> Operator | None:
     """The convolution that makes a tensor, operators on single values between; nobody else reads either."""
-    maker = made_by(tensor, "Conv", *ELEMENTWISE)
+    maker = made_by(tensor, "Conv", *FINITE_AT_ZERO)
     while maker is not None and net.reader(maker.outputs[0]) is not None:
         if maker.type == "Conv":
             return maker
-        maker = made_by(maker.input(0), "Conv", *ELEMENTWISE)
+        maker = made_by(maker.input(0), "Conv", *FINITE_AT_ZERO)
     return None
 
 

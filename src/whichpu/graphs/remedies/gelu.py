@@ -175,7 +175,8 @@ def exact_gelu_to_tanh(net: Net, operator: Operator) -> Match | None:
 
 
 def tanh_gelu_to_parts(net: Net, operator: Operator) -> Match | None:
-    return gelu_to_tanh(net, operator) if _is_tanh(operator) else None
+    biased = operator.type == "FastGelu" and operator.input(1) is not None
+    return gelu_to_tanh(net, operator) if _is_tanh(operator) and not biased else None
 
 
 def gelu_to_sigmoid(net: Net, operator: Operator) -> Match | None:

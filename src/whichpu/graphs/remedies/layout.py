@@ -6,7 +6,7 @@ import numpy as np
 
 from whichpu.graphs.graph import Operator
 from whichpu.graphs.remedies.edit import Edit
-from whichpu.graphs.remedies.net import Net, fed, made_by, out, settled, sizes, values
+from whichpu.graphs.remedies.net import Net, fed, floating, made_by, out, settled, sizes, values
 from whichpu.graphs.remedies.pooling import requantised
 from whichpu.graphs.remedies.remedy import Match, Remedy, match
 
@@ -14,6 +14,8 @@ ELEMENTWISE = (
     "Relu", "LeakyRelu", "Sigmoid", "Tanh", "Clip", "HardSwish", "HardSigmoid", "Gelu", "Elu", "Abs", "Neg", "Exp",
     "Log", "Sqrt", "Erf", "Softplus", "Mish", "Identity",
 )  # fmt: skip
+BYTES, BYTES_POOLED = ("int8", "uint8"), 12
+"""From this opset on MaxPool takes bytes."""
 SOFTMAX_PER_AXIS = 13
 """From this opset on Softmax works along one axis."""
 
@@ -74,7 +76,7 @@ def _permutation(operator: Operator) -> list[int] | None:
 def slice_to_pool(net: Net, operator: Operator) -> Match | None:
     """Every n-th row and column is a MaxPool of window 1 and stride n."""
     shape, bounds = sizes(operator.input(0)), _bounds(operator)
-    if shape is None or bounds is None or len(shape) != 4:
+    if shape is None or bounds is None or len(shape) != 4 or not _pooled(net, operator):
         return None
     starts, ends, axes, steps = bounds
     axes = [axis % 4 for axis in axes]
@@ -91,6 +93,12 @@ def slice_to_pool(net: Net, operator: Operator) -> Match | None:
         place.add("MaxPool", [tensor], out(operator), kernel_shape=[1, 1], strides=strides)
 
     return match(f"Slice with steps becomes MaxPool 1x1 of stride {strides[0]}x{strides[1]}", rewrite, operator)
+
+
+def _pooled(net: Net, operator: Operator) -> bool:
+    """Does MaxPool take this type in the model's opset?"""
+    x = operator.input(0)
+    return floating(x) or (x is not None and x.dtype in BYTES and (net.graph.opset or 0) >= BYTES_POOLED)
 
 
 def _bounds(operator: Operator) -> tuple[list[int], list[int], list[int], list[int]] | None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from whichpu.graphs.graph import Operator
 from whichpu.graphs.remedies.edit import Edit, Place, set_attribute
-from whichpu.graphs.remedies.net import DEQUANTISES, Net, fed, made_by, out, sizes, values
+from whichpu.graphs.remedies.net import DEQUANTISES, Net, fed, floating, made_by, out, sizes, values
 from whichpu.graphs.remedies.remedy import Match, Remedy, match
 
 SMALL = 3
@@ -67,9 +67,18 @@ def requantised(place: Place, operator: Operator, tensor: str) -> str:
     stored = made_by(operator.input(0), DEQUANTISES)
     if stored is None:
         return tensor
-    scale = [one.name for one in stored.inputs[1:] if one is not None]
+    scale = grid(place.edit, stored)
     axis = {"axis": stored.attributes["axis"]} if "axis" in stored.attributes else {}
     return place.add("DequantizeLinear", [place.add("QuantizeLinear", [tensor, *scale], **axis), *scale], **axis)
+
+
+def grid(edit: Edit, stored: Operator) -> list[str]:
+    """Scale and zero point of a DequantizeLinear; one left out is written, for without it Quantize gives uint8."""
+    names = [one.name for one in stored.inputs[1:] if one is not None]
+    codes, scale = stored.inputs[:2]
+    if len(names) == 1 and codes is not None and scale is not None and codes.dtype not in ("uint8", None):
+        names.append(edit.constant(np.zeros(sizes(scale) or ()), codes.dtype, f"{stored.name}/zero_point"))
+    return names
 
 
 def average_pool_split(net: Net, operator: Operator) -> Match | None:
@@ -158,6 +167,8 @@ def reduce_mean_to_pool(net: Net, operator: Operator) -> Match | None:
     """ReduceMean over height and width as GlobalAveragePool."""
     shape = sizes(operator.input(0))
     if shape is None or len(shape) != 4 or net.quantised(operator) or _axes(operator) != (2, 3):
+        return None
+    if not floating(operator.input(0)):
         return None
 
     def rewrite(edit: Edit) -> None:

@@ -10,6 +10,7 @@ from whichpu.graphs.graph import Operator, Tensor
 from whichpu.graphs.placement import Placement
 from whichpu.graphs.remedies.edit import Edit, Place
 from whichpu.graphs.remedies.net import DEQUANTISES, QUANTISES, Net, made_by, out, values
+from whichpu.graphs.remedies.pooling import grid
 from whichpu.graphs.remedies.remedy import Match, Remedy, match
 
 MOVES = (
@@ -24,17 +25,20 @@ SIXTH = 0.05
 """A grid from 0 to about 6 is ReLU6's."""
 POSITIVE = ("Relu", "Clip", "Sigmoid", "Softmax", "HardSigmoid")
 BYTES = ("int8", "uint8")
+CODES = (*BYTES, "int16", "uint16")
+"""Types that activations are quantised to."""
 
 
 def complete_moves(net: Net, operator: Operator) -> Match | None:
     """Q and DQ after an operator that moves dequantised values, where they are missing."""
     stored = _half_quantised(net, operator)
-    if stored is None or stored.inputs[1] is None or stored.inputs[1].elements != 1:
+    if stored is None or stored.inputs[0] is None or stored.inputs[0].dtype not in CODES:
         return None
-    scale = [tensor.name for tensor in stored.inputs[1:] if tensor is not None]
+    if stored.inputs[1] is None or stored.inputs[1].elements != 1:
+        return None
 
     def rewrite(edit: Edit) -> None:
-        _quantised_after(edit, operator, scale)
+        _quantised_after(edit, operator, grid(edit, stored))
 
     return match(f"{operator.type} gets Q and DQ of its input's scale behind it", rewrite, operator)
 
@@ -87,7 +91,7 @@ def _integer_input(net: Net, operator: Operator) -> Match | None:
 
     def rewrite(edit: Edit) -> None:
         edit.rename(made.name, x.name)
-        _set_type(edit.graph.input, x.name, _stored_type(operator.input(2)))
+        _set_type(edit.graph.input, x.name, made.dtype or _stored_type(operator.input(2)))
 
     return match(f"input {x.name!r} is taken as integers", rewrite, operator)
 
@@ -103,7 +107,7 @@ def _integer_output(net: Net, operator: Operator) -> Match | None:
         node.output[list(node.output).index(stored.name)] = y.name
         edit.rename(stored.name, y.name)
         edit.remove(operator)
-        _set_type(edit.graph.output, y.name, _stored_type(operator.input(2)))
+        _set_type(edit.graph.output, y.name, stored.dtype or _stored_type(operator.input(2)))
 
     return match(f"output {y.name!r} is given as integers", rewrite, operator)
 

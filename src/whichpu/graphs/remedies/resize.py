@@ -8,7 +8,7 @@ import numpy as np
 
 from whichpu.graphs.graph import Operator
 from whichpu.graphs.remedies.edit import Edit, Place, set_attribute
-from whichpu.graphs.remedies.net import Net, fed, floating, kind, out, settled, sizes
+from whichpu.graphs.remedies.net import Net, fed, floating, kind, out, settled, sizes, values
 from whichpu.graphs.remedies.pooling import requantised
 from whichpu.graphs.remedies.remedy import Match, Remedy, match
 
@@ -23,7 +23,20 @@ def factors(operator: Operator) -> tuple[float, ...] | None:
     before, after = sizes(operator.input(0)), sizes(operator.outputs[0])
     if before is None or after is None or len(before) != len(after) or 0 in before or not settled(operator):
         return None
-    return tuple(b / a for a, b in zip(before, after, strict=True))
+    found = tuple(b / a for a, b in zip(before, after, strict=True))
+    return found if _told(operator, found) else None
+
+
+def _told(operator: Operator, found: tuple[float, ...]) -> bool:
+    """Are the factors those that the operator is given? 2.1 of three pixels make six too, but of other places."""
+    if operator.attributes.get("keep_aspect_ratio_policy", "stretch") != "stretch":
+        return False
+    given = operator.input(3) or operator.input(2) or operator.input(1)
+    if operator.input(3) is not None or given is None:
+        return True
+    scales = values(given)
+    axes = operator.attributes.get("axes") or range(len(found))
+    return scales is not None and len(axes) == scales.size and np.allclose(scales, [found[a] for a in axes], rtol=1e-6)
 
 
 def _upscales(operator: Operator) -> tuple[int, ...] | None:
