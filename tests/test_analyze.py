@@ -484,3 +484,19 @@ def test_a_full_disk_is_no_bug(monkeypatch, model):
     monkeypatch.setattr(road, "place", fails)
     with pytest.raises(OSError, match="No space"):
         analyse(model, [toy.target()])
+
+
+def test_models_of_one_name_are_told_apart(capfd, tmp_path):
+    for folder in ("a/one", "b/one", "b/two"):
+        (tmp_path / folder).mkdir(parents=True)
+        toy.chain(tmp_path / folder / "m.onnx", "Relu")
+    _, out, _ = said(capfd, *(tmp_path / folder / "m.onnx" for folder in ("a/one", "b/one", "b/two")), "--npu", "toy")
+    for name in ("a/one/m.onnx", "b/one/m.onnx", "two/m.onnx"):
+        assert re.search(rf"^{name} on Toy", out, re.MULTILINE)
+
+
+def test_a_list_of_the_compilers_is_no_figure():
+    found = on_toy("Relu", answer=Answer("toycc", {}, figures={"layers_on_npu": 1, "layers": ["Relu NPU"]}),
+                   estimate=Estimate("a guess", latency_seconds=(1e-3, 2e-3)))  # fmt: skip
+    told = words.plain([found])
+    assert "toycc's own estimate: layers on npu 1\n" in told

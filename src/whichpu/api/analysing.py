@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -65,7 +65,21 @@ def analyze(
     paths = [models] if isinstance(models, str | PathLike) else models
     targets = [capability.check_files(one) for one in capability.targets([npu] if isinstance(npu, str) else npu)]
     analyses = [analyse(Path(path), targets, shapes=shapes, ask=ask, propose=propose) for path in paths]
+    analyses = told_apart(analyses)
     return Analysed(analyses, unmet(analyses, min_mac_share, fail_on_fallback))
+
+
+def told_apart(analyses: Sequence[Analysis]) -> list[Analysis]:
+    """Models of one name in several folders, called by as many folders as tell them apart."""
+    found = []
+    for one in analyses:
+        twins = {other.model for other in analyses if other.model.name == one.model.name} - {one.model}
+        most = len(one.model.parts) - 1
+        needed = (
+            at for at in range(most) if all(other.parts[-1 - at :] != one.model.parts[-1 - at :] for other in twins)
+        )
+        found.append(replace(one, folders=next(needed, most)))
+    return found
 
 
 def unmet(analyses: Sequence[Analysis], min_mac_share: float | None, fail_on_fallback: bool) -> list[str]:
@@ -75,7 +89,7 @@ def unmet(analyses: Sequence[Analysis], min_mac_share: float | None, fail_on_fal
     found = []
     for analysis in analyses:
         for one in analysis.targets:
-            where = f"{analysis.model.name} on {one.target.text}"
+            where = f"{analysis.name} on {one.target.text}"
             if one.placement is None:
                 found.append(f"{where}: it could not be analysed")
                 continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -107,7 +108,10 @@ def _wanted(names: Sequence[str], exact: bool) -> list[Remedy]:
         if name in (ROUTE, TRAIN):
             raise UserError(f"{name} can't be written into the model: it is advice", "apply another remedy")
         if name not in known:
-            raise UserError(f"no remedy is called {name!r}", f"there are: {', '.join(known)}")
+            close = difflib.get_close_matches(name, known, 3)
+            hint = f"did you mean {' or '.join(close)}? " if close else ""
+            lists = "`whichpu fix MODEL --npu TARGET` lists those that gain, docs/fix.md all"
+            raise UserError(f"no remedy is called {name!r}", f"{hint}{lists}")
         if exact and known[name].effect != "exact":
             raise UserError(
                 f"{name} is not exact: it changes the answer ({known[name].effect})",

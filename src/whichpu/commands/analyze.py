@@ -29,7 +29,9 @@ def analyze(
     ] = None,
     npu: Annotated[
         list[str] | None,
-        typer.Option(metavar="TARGET", help="NPU or DLA, NAME[:option=value,...], or `all`; repeat for more."),
+        typer.Option(
+            metavar="TARGET", help="NPU or DLA, NAME[:option=value,...] (see --list), or `all`; repeat for more."
+        ),
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="Every target that WhichPU has a table of.")] = False,
     listed: Annotated[bool, typer.Option("--list", help="List the targets and their options.")] = False,

@@ -17,11 +17,17 @@ if TYPE_CHECKING:
 
 def fix(
     model: Annotated[Path, typer.Argument(metavar="MODEL.onnx", help="ONNX file; it is never changed.")],
-    npu: Annotated[str, typer.Option(metavar="TARGET", help="NPU or DLA, NAME[:option=value,...].")],
+    npu: Annotated[
+        str,
+        typer.Option(
+            metavar="TARGET", help="NPU or DLA, NAME[:option=value,...]; `whichpu analyze --list` names them."
+        ),
+    ],
     apply: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="Remedy to apply; repeat for more. None: list them.")
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Remedy to apply; repeat for more. Without it those that gain are listed."),
     ] = None,
-    exact: Annotated[bool, typer.Option("--exact", help="Refuse remedies that change the answer.")] = False,
+    exact: Annotated[bool, typer.Option("--exact", help="Refuse what changes the answer.")] = False,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="OUT.onnx", help="The rewritten model.")
     ] = None,

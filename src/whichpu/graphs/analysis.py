@@ -57,6 +57,13 @@ class Analysis:
     remedy: str = ""
     bug: Exception | None = None
     """Why the file could not be read, where that is our fault."""
+    folders: int = 0
+    """How many folders its name needs, to be told from others."""
+
+    @property
+    def name(self) -> str:
+        """What the model is called where it is told: its file's name, with folders where others have the same."""
+        return "/".join(self.model.parts[-1 - self.folders :])
 
     @property
     def bugs(self) -> list[Exception]:

@@ -178,7 +178,7 @@ def _model(analysis: Analysis) -> ModelRow:
     return ModelRow(
         VERSION,
         __version__,
-        analysis.model.name,
+        analysis.name,
         [_target(one) for one in analysis.targets],
         graph.dialect if graph else "",
         graph.opset if graph else None,

@@ -132,7 +132,7 @@ def title(analysis: Analysis, one: TargetAnalysis) -> str:
     capability = one.target.capability
     given = ", ".join(f"{key}={value}" for key, value in one.target.options.items() if value and key != "python")
     tool = f"{capability.tool} {capability.version}".strip()
-    return f"{analysis.model.name} on {capability.title} ({tool}{'; ' + given if given else ''})"
+    return f"{analysis.name} on {capability.title} ({tool}{'; ' + given if given else ''})"
 
 
 def figures(one: TargetAnalysis) -> list[tuple[str, str]]:
@@ -180,7 +180,8 @@ def estimates(one: TargetAnalysis) -> list[str]:
     if found.missing:
         said.append(f"not in it: {'; '.join(found.missing)}")
     if one.answer is not None and one.answer.figures:
-        told = ", ".join(f"{name} {_plain(value)}" for name, value in one.answer.figures.items())
+        shown = {name: value for name, value in one.answer.figures.items() if not isinstance(value, list | dict)}
+        told = ", ".join(f"{name.replace('_', ' ')} {_plain(value)}" for name, value in shown.items())
         said.append(f"{one.answer.tool}'s own estimate: {told}")
     return said
 
@@ -288,7 +289,7 @@ TARGETS_SAY = (
 )
 MATRIX_SAYS = (
     "share of MACs taken, regions on the accelerator (in), operators on the host (out), operators not known (?);"
-    " `stops`: operators that the compiler refuses"
+    " stops at: operators that the compiler refuses"
 )
 
 
@@ -298,7 +299,7 @@ def matrix(analyses: Sequence[Analysis]) -> tuple[list[str], list[list[str]]]:
     rows = []
     for analysis in analyses:
         cells = {one.target.text: matrix_cell(one) for one in analysis.targets}
-        rows.append([analysis.model.name, *(cells.get(name, "not read") for name in names)])
+        rows.append([analysis.name, *(cells.get(name, "not read") for name in names)])
     return ["model", *names], rows
 
 
@@ -321,7 +322,7 @@ def overview(analyses: Sequence[Analysis]) -> tuple[str, list[str], list[list[st
     """Title, heads and rows of what comes first when there is more than one pair; None for a single pair."""
     read = [analysis for analysis in analyses if analysis.graph is not None]
     if len(analyses) == 1 and len(analyses[0].targets) > 1:
-        return (analyses[0].model.name, *turned(analyses[0]))
+        return (analyses[0].name, *turned(analyses[0]))
     return ("models by targets", *matrix(read)) if len(read) > 1 else None
 
 
@@ -342,7 +343,7 @@ def show(analyses: Sequence[Analysis], screen: Console, *, operators: bool = Fal
         if full:
             _show_one(analysis, one, screen, operators)
         else:
-            print_item(screen, f"{analysis.model.name} on {one.target.text}: {headline(one)}", 0)
+            print_item(screen, f"{analysis.name} on {one.target.text}: {headline(one)}", 0)
     if not full:
         screen.print("\nDetails: name fewer targets, or write a page with -o FILE.html.", markup=False)
 

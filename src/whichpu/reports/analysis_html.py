@@ -28,7 +28,7 @@ def page(analyses: Sequence[Analysis]) -> str:
         templates()
         .get_template("analysis.html.j2")
         .render(
-            title=f"WhichPU: what the NPU takes of {units.joined([one.model.name for one in analyses])}",
+            title=f"WhichPU: what the NPU takes of {units.joined([one.name for one in analyses])}",
             first=_overview(analyses),
             lost=[says for one in analyses if one.graph is None for says in analysis.refusals(one)],
             views=[

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from whichpu.graphs.capability import Capability
-from whichpu.reports.tables import Column, print_tables
+from whichpu.reports.tables import Column, print_item, print_tables
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 MOST = 4
 """Values of an option that a line shows; `--json` has all."""
+
+ASKED = "python=PATH, the interpreter that has the vendor's compiler:"
 
 
 def rows(tables: Mapping[str, Capability]) -> list[dict[str, Any]]:
@@ -50,6 +52,13 @@ def show(tables: Mapping[str, Capability], screen: Console) -> None:
         ),
     ]
     print_tables(screen, Column("target", [table.name for table in shown]), {"targets of `--npu`": columns})
+    asked = ", ".join(table.name for table in shown if table.compiler)
+    print_item(
+        screen,
+        f"Every target: measured=CSV, host_measured=CSV, your measurements for the estimate. {ASKED} {asked}.",
+        0,
+    )
+    print_item(screen, "Example: whichpu analyze model.onnx --npu rk3588:precision=fp16", 0)
 
 
 def _option(name: str, option: Any) -> str:
