@@ -21,6 +21,8 @@ from whichpu.results.nway import Contender
 from whichpu.results.schema import Campaign
 from whichpu.stats import best, uncertain
 
+FAR = 600.0
+"""Bound of a drawn log ratio: two rounds leave it nearly open, and e^710 is no number any more."""
 PAIRED = "latency_median"
 SEED = 0
 DRAWN_MOST = 200
@@ -125,4 +127,4 @@ def _pair(found: Drawn, together: Sequence[Contender], campaign: Campaign) -> No
         return
     own = next(found[each.name, PAIRED] for each in known if each.entry.contender == base.name)
     for each, logs in zip(known, ratios, strict=True):
-        found[each.name, PAIRED] = own * np.exp(logs)
+        found[each.name, PAIRED] = own * np.exp(np.clip(logs, -FAR, FAR))
