@@ -244,6 +244,8 @@ def asked(one: TargetAnalysis) -> str:
         return f"Verdicts by {one.target.said_by}. The vendor's compiler was not heard: {one.not_asked or 'not asked'}."
     if one.answer.refused and not one.answer.verdicts:
         return f"{one.answer.tool} refuses the model; verdicts on single operators are by {one.target.said_by}."
+    if not one.answer.verdicts:
+        return f"{one.answer.tool} tells counts, no operators; verdicts are by {one.target.said_by}."
     count = len(one.disagreements)
     agree = "agrees with it everywhere" if not count else f"differs from it on {plural(count, 'operator')}"
     return f"Verdicts by {one.answer.tool}, where it names an operator, else by {one.target.said_by}, which {agree}."
