@@ -402,6 +402,14 @@ def test_next_step(monkeypatch, tmp_path):
     assert told("Relu", "Softmax", proposals=[swap]) == (
         "`whichpu fix net.onnx --npu toy --apply swap -o OUT.onnx`: regions 1 to 2."
     )
+    lossy = replace(swap, effect="needs-fine-tuning")
+    assert told("Relu", "Softmax", proposals=[lossy]).endswith(
+        "regions 1 to 2 (changes the answer: needs fine-tuning)."
+    )
+    other = Proposal("way", "Another way", "exact", (Site((), "toy:speed=fast"),), better, better, writes=False)
+    assert told("Relu", "Softmax", proposals=[other]).startswith("Another way: toy:speed=fast: ")
+    train = replace(other, after=None, why_not="not made yet")
+    assert told("Relu", "Softmax", proposals=[train]) == "Another way: toy:speed=fast."
     assert told("Relu") == "measure it on the device; nothing keeps it off the NPU."
     assert told("Relu", "Gelu") == "compile it with toycc to know: the sources of the table do not tell."
     assert "limits" in told("Relu", "Softmax")

@@ -23,6 +23,8 @@ LINES_MOST = 8
 """Lines of a section that the terminal shows."""
 LIMIT_MOST = 90
 """Characters of a limit that the terminal shows; its sentence says it in words."""
+NAME_MOST = 60
+"""Characters of an operator's name that the terminal shows: TFLite strings several together."""
 WIDE = 120
 SHOWN = ("accelerator", "folded")
 ORDER: tuple[Fate, ...] = ("refused", "host", "unknown")
@@ -171,7 +173,7 @@ def estimates(one: TargetAnalysis) -> list[str]:
         ("latency", _seconds(found.latency_seconds)),
         ("on the host alone", _seconds(found.host_only_seconds)),
         ("speed-up", _range(found.speedup, lambda value: f"{units.digits(value, 2)} x")),
-        ("transfers", _seconds(found.transfer_seconds)),
+        ("transfers", _seconds(found.transfer_seconds) if any(found.transfer_seconds or ()) else ""),
         ("memory traffic", _range(found.bandwidth_bytes, units.size)),
         ("energy per inference", _range(found.energy_joules, lambda value: units.energy(value, 2))),
     ]
@@ -207,8 +209,14 @@ def remedy(proposal: Proposal) -> str:
     where = plural(len(proposal.sites), "place")
     answer = proposal.answer or EFFECTS[proposal.effect]
     advice = "" if proposal.writes else " Advice: `whichpu fix` can't write it."
-    says = f"{proposal.name} ({where}): {proposal.says.rstrip('.')}. Predicted: {gain}."
+    does = proposal.says.rstrip(".") if proposal.writes else _advised(proposal)
+    says = f"{proposal.name} ({where}): {does}. Predicted: {gain}."
     return f"{says} {answer[0].upper()}{answer[1:].rstrip('.')}.{advice}"
+
+
+def _advised(proposal: Proposal) -> str:
+    """Advice with what it comes to here."""
+    return ": ".join((proposal.says.rstrip("."), *(site.says for site in proposal.sites[:1])))
 
 
 def _gain(proposal: Proposal) -> str:
@@ -380,16 +388,18 @@ def next_step(analysis: Analysis, one: TargetAnalysis) -> str:
     assert one.placement is not None
     found = one.placement.figures
     best = next((each for each in one.proposals if each.after is not None), None)
-    if best is not None and best.writes:
-        return f"`whichpu fix {analysis.model} --npu {one.target.text} --apply {best.name} -o OUT.onnx`: {_gain(best)}."
     if best is not None:
-        return f"{best.says.rstrip('.')}: {_gain(best)}."
+        way = f"`whichpu fix {analysis.model} --npu {one.target.text} --apply {best.name} -o OUT.onnx`"
+        costs = "" if best.effect == "exact" else f" ({EFFECTS[best.effect]})"
+        return f"{way if best.writes else _advised(best)}: {_gain(best)}{costs}."
     if one.answer is None and one.target.capability.compiler and (found.unknown or "python" in one.target.options):
         return f"ask the vendor's compiler: {one.not_asked.rstrip('.')}."
     if found.accelerated == found.operators:
         return "measure it on the device; nothing keeps it off the " + one.target.capability.unit.upper() + "."
     if found.unknown == found.operators - found.accelerated:
         return f"compile it with {one.target.capability.tool} to know: the sources of the table do not tell."
+    if one.proposals:
+        return f"{_advised(one.proposals[0])}."
     return "the reasons name the limits that the network would have to keep."
 
 
@@ -409,9 +419,8 @@ def _told(reason: Reason) -> str:
     more = f" and {reason.amount - 1} more" if reason.amount > 1 else ""
     if len(reason.limit) > LIMIT_MOST:
         reason = reason._replace(limit=f"{reason.limit[:LIMIT_MOST].rsplit(' ', 1)[0]} ...")
-    return (
-        f"{reason.where}: {reason.amount} x {reason.type}: {reason.says} [{basis(reason)}] at {reason.names[0]}{more}"
-    )
+    name = reason.names[0] if len(reason.names[0]) <= NAME_MOST else f"{reason.names[0][:NAME_MOST]}..."
+    return f"{reason.where}: {reason.amount} x {reason.type}: {reason.says} [{basis(reason)}] at {name}{more}"
 
 
 def _show_operators(placement: Placement, screen: Console) -> None:
