@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from itertools import groupby
@@ -21,7 +21,7 @@ from whichpu.reports.html import Cell, Head, Mark, Notes, context, templates
 from whichpu.reports.picture import Picture
 from whichpu.results.anything import File
 from whichpu.results.entries import Entry
-from whichpu.results.nway import Contender, keys_of
+from whichpu.results.nway import NEITHER, Contender, keys_of
 from whichpu.results.reported import Reported
 
 if TYPE_CHECKING:
@@ -50,7 +50,11 @@ class View:
     notes: Notes
     doubts: dict[str, tuple[Mark, list[str]]]
     pictures: list[Picture]
-    lines: dict[str, list[str]] = field(default_factory=dict)
+
+    @property
+    def shown(self) -> list[str]:
+        """Contenders that have figures."""
+        return [each.name for each in self.part.contenders if each.entry.values]
 
     @property
     def advice(self) -> Advice:
@@ -140,6 +144,7 @@ def _name(
         mark = doubts.setdefault(says, (_sign(notes, doubts), []))
         mark[1].append(each.name)
         marks.append(mark[0])
+    marks.sort(key=lambda mark: int(mark.sign.strip("()")))
     estimated = words.label("estimated by {tool}", tool=entry.tool) if entry.estimated else ""
     files = {one.file for one in part.entries}
     facts = [entry.device, entry.precision, entry.file if len(files) > 1 else "", estimated]
@@ -160,16 +165,17 @@ def _figure(decision: Decision, part: Part, name: str, entry: Entry, key: str, t
     if name == part.baseline:
         sub = words.label("baseline") if key == part.main else ""
         return Sortable(text, " ".join(filter(None, [interval, sub])), value=value.value, tone="front" * bool(sub))
-    known = row is not None and row.verdict == "not-comparable" and row.baseline_value is not None
-    marks = (notes.reason(row.reason),) if row is not None and known and row.reason else ()
-    sub = decision_pictures.held(words, row) if row is not None and row.baseline_value is not None else ""
-    told = "; ".join(filter(None, [interval, sub]))
+    told = "; ".join(filter(None, [interval, decision_pictures.held(words, row, short=True) if row else ""]))
+    refused = row is not None and row.verdict == "not-comparable" and row.baseline_value is not None
+    marks = (notes.reason(row.reason),) if row is not None and refused and row.reason != NEITHER else ()
     return Sortable(text, told, marks, title=row.reason if row else "", value=value.value)
 
 
 def absent(decision: Decision, entry: Entry, key: str) -> str:
     """Why a figure is not there, in words."""
     reason = entry.absent.get(key, NOT_THERE)
+    if not entry.values and entry.absent:
+        reason = next(iter(entry.absent.values()))  # why there is nothing at all
     if not reason.startswith(NOT_THERE):
         return decision.words.label(reason)
     return decision.words.label("{file} holds no {figure}", file=entry.file, figure=decision.words.metric(key))
@@ -230,7 +236,7 @@ def bundle() -> str:
     """Vega, Vega-Lite and Vega-Embed as one script."""
     import vl_convert
 
-    made: str = vl_convert.javascript_bundle()
+    made: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
     return f"/* {LICENCES} */\n{_closed(made)}"
 
 

@@ -68,8 +68,8 @@ def _table(decision: Decision, part: Part) -> Iterator[str]:
 
 def _held(decision: Decision, part: Part, each: Contender, key: str) -> str:
     row = part.row(each.name, key)
-    known = row is not None and row.value is not None and row.baseline_value is not None
-    return f" ({told})" if row is not None and known and (told := held(decision.words, row)) else ""
+    told = held(decision.words, row) if row is not None and row.value is not None else ""
+    return f" ({told})" if told else ""
 
 
 def _absent(decision: Decision, part: Part, keys: Sequence[str]) -> Iterator[str]:
@@ -84,7 +84,9 @@ def _absent(decision: Decision, part: Part, keys: Sequence[str]) -> Iterator[str
 
 
 def _pictures(pictures: Sequence[Picture], folder: Path | None) -> Iterator[str]:
-    for each in pictures if folder is not None else []:
+    if folder is None:
+        return
+    for each in pictures:
         place = f"{folder.as_posix()}/{each.name}.svg"
         yield from ("", f"![{cell(each.alt)}](<{place}>)", "", f"*{cell(each.title)}.* {cell(each.says)}")
 

@@ -32,6 +32,8 @@ RATIOS = ("latency_p95", "latency_p99", "throughput", "energy", "power", "memory
 """Figures of a forest after the one that contenders are ranked by."""
 AGAINST = ("energy", "power", "device_memory", "memory", "size", "throughput")
 """Figures that latency is set against, the first two that there are; scores come before all."""
+SHORT = {"no-difference": "not shown", "too-small-to-matter": "too small"}
+"""Verdicts where there is little room."""
 TONES = {"faster": "better", "better": "better", "slower": "worse", "worse": "worse"}
 NORMALISED = ("throughput", "power", "energy", "device_memory", "memory")
 
@@ -77,9 +79,13 @@ def _ratio(words: Translator, name: str, row: Comparison) -> Ratio:
     return Ratio(name, held(words, row, low, high), row.ratio, low, high, TONES.get(row.verdict, ""))
 
 
-def held(words: Translator, row: Comparison, low: float | None = None, high: float | None = None) -> str:
-    """A ratio or a difference in words: ``18.4× (17.9–18.8), slower``."""
-    verdict = "" if row.reason == NEITHER else words.label(VERDICTS[row.verdict])
+def held(
+    words: Translator, row: Comparison, low: float | None = None, high: float | None = None, *, short: bool = False
+) -> str:
+    """A ratio or a difference in words: ``18.4× (17.9–18.8), slower``; nothing where there is no baseline."""
+    if row.baseline_value is None or row.reason == NEITHER:
+        return ""
+    verdict = words.label(SHORT.get(row.verdict, VERDICTS[row.verdict]) if short else VERDICTS[row.verdict])
     if row.ratio is None:
         unit = row.unit or ""
         delta = "" if row.delta is None else units.with_unit(units.score_delta(row.delta, unit), units.delta_unit(unit))

@@ -58,7 +58,7 @@ def ecdf(
     chart = (
         alt.Chart(alt.NamedData("lines"))
         .transform_calculate(who=f"{json.dumps(names)}[datum.i]")
-        .mark_line(interpolate="step-after", strokeWidth=2)
+        .mark_line(strokeWidth=2)
         .encode(
             x=x,
             y=y,

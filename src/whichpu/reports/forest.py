@@ -15,13 +15,10 @@ def forest(rows: Sequence[Ratio], title: str, width: int = WIDE) -> dict[str, An
 
     seen = [value for row in rows for value in (row.value, row.low, row.high) if value is not None and value > 0]
     frame = Frame(rows, [*seen, 1.0], title, width)
-    data = [
-        {**frame.place(at), "x": row.value, "low": row.low, "high": row.high, "who": row.name, "tip": row.label}
-        for at, row in enumerate(rows)
-        if row.value
-    ]
-    bars = [{**each, "x": each["low"], "x2": each["high"]} for each in data if each["low"] and each["high"]]
-    ends = [{**bar, "x": bar[side]} for bar in bars for side in ("low", "high")]
+    known = [(frame.place(at) | {"who": row.name}, row) for at, row in enumerate(rows) if row.value]
+    data = [{**place, "x": row.value, "tip": row.label} for place, row in known]
+    bars = [{**place, "x": row.low, "x2": row.high} for place, row in known if row.low and row.high]
+    ends = [{**place, "x": end} for place, row in known if row.low and row.high for end in (row.low, row.high)]
     line = [
         {"x": 1.0, "y": top, "y2": end, "colour": INK}
         for row, (top, end) in zip(rows, _lines(frame), strict=True)

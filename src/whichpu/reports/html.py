@@ -27,6 +27,7 @@ from whichpu.reports import (
     units,
 )
 from whichpu.reports.normalised import Fact, Normalised, normalised
+from whichpu.reports.picture import shorter
 from whichpu.reports.words import STATUS, VERDICTS
 from whichpu.results.accuracy import smaller_is_better, unit_of
 from whichpu.results.comparison import Comparison, agreeing, compare, fastest, measured_results
@@ -165,9 +166,7 @@ def page(files: Sequence[tuple[str, Campaign | ScenarioRun]], normalise_to: str 
     return templates().get_template("page.html.j2").render(**context(files, normalise_to))
 
 
-def context(
-    files: Sequence[tuple[str, Campaign | ScenarioRun]], normalise_to: str | None = None
-) -> dict[str, Any]:
+def context(files: Sequence[tuple[str, Campaign | ScenarioRun]], normalise_to: str | None = None) -> dict[str, Any]:
     """What the templates of campaigns and scenarios ask for. Raises :class:`whichpu.errors.UserError` as :func:`page`."""
     from whichpu.reports import scenarios
 
@@ -686,7 +685,7 @@ def _chart(
     from markupsafe import Markup
 
     # Our own drawing, whose texts Vega has escaped.
-    wide, narrow = (Markup(svg) for svg in drawn)
+    wide, narrow = (Markup(shorter(svg)) for svg in drawn)
     facts = "; ".join(f"{row.name} {row.label}" for row in rows)
     return {"title": title, "says": says, "wide": wide, "narrow": narrow, "alt": f"{title}: {facts}"}
 

@@ -62,7 +62,7 @@ def scatter(found: Sequence[Spot], x: str, y: str, width: int = WIDE) -> dict[st
         .encode(**place, text="letter:N"),
     ).properties(width=plot_width, height=plot_height)  # fmt: skip
     dots = [Dot(each.name, each.label, 0, None, 0, None) for each in found]
-    colours = [datum["colour"] for datum in data]
+    colours = [str(datum["colour"]) for datum in data]
     names = key(dots, data, width - plot_width - 130 if beside else width - 20, colours)
     chart = alt.hconcat(plot, names, spacing=24) if beside else alt.vconcat(plot, names, spacing=14)
     return choosable(plain(chart))

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from whichpu.reports.charts import NARROW, WIDE, as_svg
+from whichpu.reports.charts import FONT, NARROW, WIDE, as_svg
 from whichpu.results import store
 
 if TYPE_CHECKING:
@@ -59,9 +59,14 @@ def picture(name: str, title: str, says: str, facts: str, make: Callable[[int], 
     return Picture(name, title, says, facts, (wide, narrow), _in_script({"datasets": datasets, "specs": specs}))
 
 
+PLACES = re.compile(r' (?:d|transform|x|y|x1|x2|y1|y2|width|height)="[^"]*"')
+FONTS = f' font-family="{FONT}"'
+
+
 def shorter(svg: str) -> str:
-    """An SVG with a tenth of a pixel as the smallest step of its paths."""
-    return re.sub(r' d="[^"]*"', lambda path: re.sub(r"(\.\d)\d+", r"\1", path[0]), svg)
+    """An SVG without what is said again and again: steps under a tenth of a pixel, and the font of every text."""
+    rounded = PLACES.sub(lambda place: re.sub(r"(\d\.\d)\d+", r"\1", place[0]), svg)
+    return rounded.replace(FONTS, "").replace("<svg ", f"<svg{FONTS} ", 1)
 
 
 def fading(opacity: float) -> Any:
