@@ -128,7 +128,8 @@ def test_an_unknown_type_or_size_is_no_type_and_no_size(fact):
         found = Facts(graph, graph.operators[0], {})[fact]
         return found(0)
 
-    pytest.raises(UnknownFactError, told)
+    with pytest.raises(UnknownFactError):
+        told()
 
 
 # ---------------------------------------------------------------- costs

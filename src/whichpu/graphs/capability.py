@@ -11,7 +11,7 @@ from __future__ import annotations
 import string
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -121,6 +121,9 @@ class Target:
     text: str
     capability: Capability
     options: Mapping[str, str]
+    _compiled: dict[int, tuple[tuple[Limit, Condition | None, Condition], ...]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     @property
     def said_by(self) -> str:
@@ -149,10 +152,9 @@ class Target:
         facts = Facts(graph, operator, self.options)
         rule = self.rule(operator)
         taken = rule.status == "npu"
-        every = [limit for limit in self.capability.every if taken or limit.otherwise == "refused"]
-        for limit in (*every, *(rule.limits if taken else ())):
+        for limit, when, need in self._limits(rule):
             try:
-                if (limit.when and not condition(limit.when)(facts)) or condition(limit.need)(facts):
+                if (when is not None and not when(facts)) or need(facts):
                     continue
             except UnknownFactError as unknown:
                 reason = f"{unknown}, which the limit ({limit.need}) needs"
@@ -161,6 +163,17 @@ class Target:
         if not taken:
             return self._verdict(rule.status, rule.says, "", rule.source, facts)
         return Verdict("npu", "", "", rule.source, self.said_by)
+
+    def _limits(self, rule: Rule) -> tuple[tuple[Limit, Condition | None, Condition], ...]:
+        """The limits that decide under a rule, in their order, compiled once: networks have many operators."""
+        found = self._compiled.get(id(rule))
+        if found is None:
+            taken = rule.status == "npu"
+            every = [limit for limit in self.capability.every if taken or limit.otherwise == "refused"]
+            limits = (*every, *(rule.limits if taken else ()))
+            found = tuple((one, condition(one.when) if one.when else None, condition(one.need)) for one in limits)
+            self._compiled[id(rule)] = found
+        return found
 
     def _verdict(self, status: Status, says: str, limit: str, source: str, facts: Facts) -> Verdict:
         if status == "host" and not self.hosted:

@@ -115,6 +115,9 @@ class Sum:
         self.unit = Rates(figures.macs_per_second, figures.bandwidth_bytes_per_second, unit)
         self.host = Rates(figures.host_macs_per_second, figures.host_bandwidth_bytes_per_second, host)
         self.missing = missing
+        self.sizes: dict[int, float | None] = {}
+        """Bytes of tensors on the accelerator, by identity: most are read by one operator and made by another."""
+        self.moved = [self._moved(one) for one in placement.placed]
 
     def estimate(self) -> Estimate:
         by_operator = tuple(self._placed(one) for one in self.placement.placed)
@@ -138,7 +141,7 @@ class Sum:
         if one.fate == "folded":
             return (0.0, 0.0)
         if one.fate == "accelerator":
-            return self.unit.seconds(cost, self._moved(one))
+            return self.unit.seconds(cost, self.moved[one.operator.index])
         if one.fate == "host":
             return self.host.seconds(cost, _moved(cost))
         return None
@@ -154,9 +157,12 @@ class Sum:
 
     def _held(self, tensor: Tensor) -> float | None:
         """Bytes of a tensor on the accelerator: its quantised values between DQ and Q, floats narrower than here."""
-        stored = _stored(tensor)
-        size = stored.bytes
-        return None if size is None else size * _narrower(stored, self.figures.element_bytes)
+        if id(tensor) not in self.sizes:
+            stored = _stored(tensor)
+            size = stored.bytes
+            narrower = _narrower(stored, self.figures.element_bytes)
+            self.sizes[id(tensor)] = None if size is None else size * narrower
+        return self.sizes[id(tensor)]
 
     def _latency(self, by_operator: Iterable[Range | None], transfer: Range | None) -> Range | None:
         """The sum: a pipeline that overlaps parts is faster in throughput, not in latency."""
@@ -217,7 +223,7 @@ class Sum:
     def _bandwidth(self) -> Range | None:
         """From every tensor kept on the chip (edges only) to every one written out and read back."""
         seen = [one for one in self.placement.placed if one.fate != "folded"]
-        moved = [self._moved(one) for one in seen]
+        moved = [self.moved[one.operator.index] for one in seen]
         if None in moved:
             self.missing.append("bytes moved: an operator's size is not known")
             return None

@@ -27,7 +27,7 @@ def kernel(facts: Facts) -> tuple[int, ...]:
 
 
 def _per_axis(name: str) -> Callable[[Facts], tuple[int, ...]]:
-    return lambda facts: tuple(facts.attribute(name) or (1,) * len(kernel(facts)))
+    return lambda facts: tuple(facts.attribute(name) or (1,) * len(facts["kernel"]))
 
 
 strides, dilations = _per_axis("strides"), _per_axis("dilations")
@@ -38,16 +38,16 @@ def pads(facts: Facts) -> tuple[int, ...]:
     auto = facts.attribute("auto_pad", "NOTSET")
     given = facts.attribute("output_shape")
     if auto in ("NOTSET", "", None) and not given:
-        return tuple(facts.attribute("pads") or (0,) * (2 * len(kernel(facts))))
+        return tuple(facts.attribute("pads") or (0,) * (2 * len(facts["kernel"])))
     if auto == "VALID" and not given:
-        return (0,) * (2 * len(kernel(facts)))
+        return (0,) * (2 * len(facts["kernel"]))
     begins, ends = [], []
     small_maps, large_maps = facts.out_shape(0)[2:], facts.shape(0)[2:]
-    more = (0,) * len(kernel(facts))
+    more = (0,) * len(facts["kernel"])
     if facts.operator.type == "ConvTranspose":
         small_maps, large_maps, more = large_maps, small_maps, facts["output_padding"]
     for small_map, size, k, s, d, extra in zip(
-        small_maps, large_maps, kernel(facts), strides(facts), dilations(facts), more, strict=True
+        small_maps, large_maps, facts["kernel"], facts["strides"], facts["dilations"], more, strict=True
     ):
         total = max(0, (small_map - 1) * s + (k - 1) * d + 1 + extra - size)
         small, large = total // 2, total - total // 2
@@ -56,17 +56,14 @@ def pads(facts: Facts) -> tuple[int, ...]:
     return (*begins, *ends)
 
 
-def _at(of: Callable[[Facts], tuple[int, ...]], position: int, otherwise: int = 1) -> Callable[[Facts], int]:
+def _from_end(name: str, position: int) -> Callable[[Facts], int]:
+    """Of a fact with a value a spatial axis, one counted from the back; 1 where there are fewer."""
+
     def fact(facts: Facts) -> int:
-        values = of(facts)
-        return values[position] if -len(values) <= position < len(values) else otherwise
+        values = facts[name]
+        return int(values[-position]) if len(values) >= position else 1
 
     return fact
-
-
-def _height(of: Callable[[Facts], tuple[int, ...]]) -> Callable[[Facts], int]:
-    """The second-last spatial axis; 1 where there is only one."""
-    return lambda facts: of(facts)[-2] if len(of(facts)) > 1 else 1
 
 
 def _channels(facts: Facts) -> int:
@@ -243,18 +240,18 @@ ALPHAS = {"LeakyRelu": 0.01, "Elu": 1.0, "HardSigmoid": 0.2, "Selu": 1.67326, "T
 
 FACTS: Mapping[str, Callable[[Facts], Any]] = {
     "kernel": kernel,
-    "kernel_h": _height(kernel),
-    "kernel_w": _at(kernel, -1),
-    "spatial": lambda f: len(kernel(f)),
+    "kernel_h": _from_end("kernel", 2),
+    "kernel_w": _from_end("kernel", 1),
+    "spatial": lambda f: len(f["kernel"]),
     "strides": strides,
-    "stride_h": _height(strides),
-    "stride_w": _at(strides, -1),
+    "stride_h": _from_end("strides", 2),
+    "stride_w": _from_end("strides", 1),
     "dilations": dilations,
-    "dilation_h": _height(dilations),
-    "dilation_w": _at(dilations, -1),
+    "dilation_h": _from_end("dilations", 2),
+    "dilation_w": _from_end("dilations", 1),
     "pads": pads,
     "auto_pad": lambda f: f.attribute("auto_pad", "NOTSET") or "NOTSET",
-    "output_padding": lambda f: tuple(f.attribute("output_padding") or (0,) * len(kernel(f))),
+    "output_padding": lambda f: tuple(f.attribute("output_padding") or (0,) * len(f["kernel"])),
     "groups": lambda f: int(f.attribute("group", 1)),
     "depthwise": _depthwise,
     "multiplier": lambda f: _out_channels(f) // _channels(f),
