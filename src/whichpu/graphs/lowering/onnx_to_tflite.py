@@ -34,7 +34,7 @@ NOTE = (
     "Stands for what onnx2tf 1.29.24 with TensorFlow 2.19 writes as INT8 TFLite (-oiqt); another converter or version "
     "may write other operators. Scales are not known before it has calibrated."
 )
-INPUT_NOTE = "onnx2tf calibrates image inputs of 4 dimensions by itself; for {names} it needs samples (option -cind)"
+INPUT_NOTE = "onnx2tf calibrates image inputs of 3 channels by itself; for {names} it needs samples (option -cind)"
 SAME = {
     "Abs": "ABS", "Exp": "EXP", "Log": "LOG", "Tanh": "TANH", "Sigmoid": "LOGISTIC", "HardSwish": "HARD_SWISH",
     "LeakyRelu": "LEAKY_RELU", "Gelu": "GELU", "Not": "LOGICAL_NOT",
@@ -99,8 +99,13 @@ def convert(graph: Graph, target: Target) -> Graph:
     for operator in folded.operators:
         writer.source = operator
         _one(writer, operator, Facts(folded, operator, target.options))
-    odd = [tensor.name for tensor in folded.inputs if len(tensor.shape or ()) != 4 and writer.is_real(tensor)]
+    odd = [tensor.name for tensor in folded.inputs if not _image(tensor) and writer.is_real(tensor)]
     return writer.finish([NOTE] + [INPUT_NOTE.format(names=", ".join(map(repr, odd)))] * bool(odd))
+
+
+def _image(tensor: Tensor) -> bool:
+    shape = tensor.shape or ()
+    return len(shape) == 4 and shape[1] in (3, None)
 
 
 def _one(writer: Writer, operator: Operator, facts: Facts) -> None:
@@ -427,6 +432,12 @@ def _conv(writer: Writer, operator: Operator, facts: Facts) -> None:
     if not facts.tensor(1).constant:
         writer.stop(REFUSED, "onnx2tf stops at a convolution whose weights are computed")
         return
+    if facts["auto_pad"] == "SAME_LOWER":
+        writer.stop(REFUSED, "onnx2tf knows no auto_pad SAME_LOWER of a Conv: write pads")
+        return
+    if max(facts["strides"]) > 1 and max(facts["dilations"]) > 1 and facts["groups"] == 1:
+        writer.stop(REFUSED, "TensorFlow has no convolution with strides and dilations at once")
+        return
     value = _plane(writer, writer.typed(writer.take(_first(operator), True), False), spatial)
     value, padding = _padded(writer, value, facts, "Conv")
     groups, outs = facts["groups"], facts["out_channels"]
@@ -487,13 +498,13 @@ def _line(writer: Writer, made: Tensor, operator: Operator, spatial: int) -> Ten
 
 
 def _padded(writer: Writer, value: Tensor, facts: Facts, kind: str) -> tuple[Tensor, str]:
-    """SAME where the size stays as it is, VALID without pads, else a PAD and VALID. Three sizes at most are padded."""
+    """SAME where the pads are those of SAME, VALID without any, else a PAD and VALID. Three sizes at most."""
     if facts["auto_pad"] == "SAME_UPPER":
         return value, "SAME"
     pads = tuple(facts["pads"])
     half = len(pads) // 2
     sizes, outs = facts.shape(0)[2:], facts.out_shape(0)[2:]
-    if kind != "TRANSPOSE" and tuple(sizes) == tuple(outs) and all(step == 1 for step in _steps(facts)):
+    if kind != "TRANSPOSE" and any(pads) and all(_same(facts, axis, sizes[axis], outs[axis]) for axis in range(half)):
         return value, "SAME"
     more = [_reach(facts, axis, sizes[axis], outs[axis], pads[axis], pads[axis + half]) for axis in range(half)]
     if not any(pads) and not any(more):
@@ -505,6 +516,16 @@ def _padded(writer: Writer, value: Tensor, facts: Facts, kind: str) -> tuple[Ten
     shape = _known(value.shape)
     out = tuple(size + sum(pair) for size, pair in zip(shape, table, strict=True))
     return writer.add("PAD", [value, integers(table)], out), "VALID"
+
+
+def _same(facts: Facts, axis: int, size: int, out: int) -> bool:
+    """Whether an axis is padded as TensorFlow pads it for SAME: the odd one at the end."""
+    from whichpu.graphs.facts.onnx import strides
+
+    pads = facts["pads"]
+    before, after = pads[axis], pads[axis + len(pads) // 2]
+    total = _reach(facts, axis, size, out, 0, 0)
+    return out == math.ceil(size / strides(facts)[axis]) and (before, after) == (total // 2, total - total // 2)
 
 
 def _steps(facts: Facts) -> tuple[int, int]:
@@ -523,6 +544,9 @@ def _transposed(writer: Writer, operator: Operator, facts: Facts) -> None:
     """TRANSPOSE_CONV without padding, one for each group, and a STRIDED_SLICE that cuts the pads off."""
     if facts["spatial"] != 2:
         writer.stop(REFUSED, f"onnx2tf stops at a ConvTranspose over {facts['spatial']} dimensions")
+        return
+    if facts.attribute("output_shape"):
+        writer.stop(REFUSED, "onnx2tf stops at a ConvTranspose with output_shape: write pads and output_padding")
         return
     if facts["dilation_h"] > 1 or facts["dilation_w"] > 1:
         writer.stop(REFUSED, "TensorFlow can't calibrate a dilated ConvTranspose")
@@ -722,7 +746,8 @@ def _grown(writer: Writer, operator: Operator, facts: Facts) -> None:
     value = writer.take(_first(operator), last)
     given = facts.attribute("pads") or facts.value(1)
     if len(given) != 2 * rank:
-        raise UnknownFactError("pads of some axes only")
+        writer.stop(REFUSED, "onnx2tf stops at a Pad of some axes only (opset 18): give the pads of all axes")
+        return
     order = to_last(rank) if last and rank > 2 else tuple(range(rank))
     table = [(given[axis], given[axis + rank]) for axis in order]
     shape, mode = _shaped(operator.outputs[0].shape, last), facts["mode"]
@@ -818,6 +843,9 @@ def _softmax(writer: Writer, operator: Operator, facts: Facts) -> None:
 
 def _resized(writer: Writer, operator: Operator, facts: Facts) -> None:
     mode, coordinates = facts["mode"], facts["coordinates"] if operator.type == "Resize" else "asymmetric"
+    if facts.attribute("antialias"):
+        writer.stop(REFUSED, "TensorFlow Lite's converter fails at a Resize with antialias")
+        return
     value, shape = writer.take(_first(operator), True), _shaped(operator.outputs[0].shape, True)
     if mode == "cubic":
         made = writer.add("FlexResizeBicubic", [writer.typed(value, True)], shape, "float32", "custom")
@@ -833,9 +861,10 @@ def _resized(writer: Writer, operator: Operator, facts: Facts) -> None:
     if facts["rank"] != 4 or "crop" in coordinates:
         raise UnknownFactError(f"a {mode} Resize with {coordinates} over {facts['rank'] - 2} dimensions")
     kind = "RESIZE_BILINEAR" if mode == "linear" else "RESIZE_NEAREST_NEIGHBOR"
+    later = (facts.graph.opset or 0) >= 18  # the converter heeds the coordinates up to opset 17 only
     flags: dict[str, Any] = {
-        "align_corners": coordinates == "align_corners",
-        "half_pixel_centers": "half_pixel" in coordinates,
+        "align_corners": coordinates == "align_corners" and not later,
+        "half_pixel_centers": "half_pixel" in coordinates or later,
     }
     value = writer.typed(value, False)
     made = writer.add(kind, [value, integers(_known(shape)[1:3])], shape, **flags)
