@@ -7,14 +7,12 @@ Resize) for an open shape and refuses the operator, which the provider itself do
 
 from __future__ import annotations
 
-import json
 import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from whichpu.errors import UserError
 from whichpu.graphs.capability import Target, Verdict
 from whichpu.graphs.compilers import Answer, process
 from whichpu.graphs.compilers.qnn import named
@@ -39,15 +37,13 @@ def why_not(target: Target) -> str | None:
 
 def ask(path: Path, graph: Graph, target: Target) -> Answer:
     """The checker's partitions as verdicts. Raises :class:`UserError` for a model that is no ONNX."""
-    if path.suffix.lower() != ".onnx":
-        raise UserError(f"the checker reads ONNX models only, not {path.name}", "convert it to ONNX")
+    process.onnx_only(path, "the checker")
     with tempfile.TemporaryDirectory(prefix="whichpu-mobile-") as temporary:
         folder = Path(temporary)
         names = named(process.copied(path, folder), graph)
         words = [target.python or sys.executable, str(CHILD), list_of(target), "answer.json", "model.onnx"]
         ended = process.run(words, folder, TIMEOUT_S)
-        out = folder / "answer.json"
-        found = json.loads(out.read_text()) if out.is_file() else {}
+        found = process.told(folder) or {}
     return answer(found, ended, graph, names)
 
 

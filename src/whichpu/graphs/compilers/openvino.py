@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -10,7 +9,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from whichpu.errors import UserError
 from whichpu.graphs.capability import Target, Verdict
 from whichpu.graphs.compilers import Answer, process
 from whichpu.graphs.graph import Graph
@@ -44,8 +42,7 @@ def _missing(python: str) -> str | None:
 
 def ask(path: Path, graph: Graph, target: Target) -> Answer:
     """The plugin's answer by source operator; operators that OpenVINO renamed or folded are absent."""
-    if path.suffix.lower() != ".onnx":
-        raise UserError(f"OpenVINO is asked with ONNX models only, not with {path.name}", "convert it to ONNX")
+    process.onnx_only(path, "OpenVINO")
     with tempfile.TemporaryDirectory(prefix="whichpu-openvino-") as temporary:
         folder = Path(temporary)
         process.copied(path, folder)
@@ -56,8 +53,7 @@ def ask(path: Path, graph: Graph, target: Target) -> Answer:
 def queried(python: str, device: str, folder: Path, *model: str) -> tuple[dict[str, Any], process.Ended]:
     """The child's record, and how it ended."""
     ended = process.run([python, str(CHILD), device, "answer.json", *model], folder, TIMEOUT_S)
-    out = folder / "answer.json"
-    return (json.loads(out.read_text()) if out.is_file() else {}), ended
+    return process.told(folder) or {}, ended
 
 
 def answer(found: Mapping[str, Any], ended: process.Ended, graph: Graph, device: str) -> Answer:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
 import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from whichpu.errors import UserError
+from whichpu.graphs.capability import Target
 from whichpu.models import onnx_file
 
 LEAD = {
@@ -75,6 +80,27 @@ def copied(path: Path, folder: Path) -> Path:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path.parent / name, folder / name)
     return Path(shutil.copyfile(path, folder / "model.onnx"))
+
+
+def onnx_only(path: Path, tool: str) -> None:
+    """Raises :class:`UserError` for a model that is no ONNX file."""
+    if path.suffix.lower() != ".onnx":
+        raise UserError(f"{tool} is asked with ONNX models only, not with {path.name}", "convert it to ONNX")
+
+
+def told(folder: Path) -> dict[str, Any] | None:
+    """What a child wrote into ``answer.json``; None where it wrote nothing."""
+    file = folder / "answer.json"
+    found: dict[str, Any] | None = json.loads(file.read_text()) if file.is_file() else None
+    return found
+
+
+def not_held(target: Target, package: str, called: str, install: str) -> str | None:
+    """Why a package can't be asked in a target's interpreter, and how to install it; None where it is there."""
+    if interpreter_holds(target.python or sys.executable, package):
+        return None
+    where = f"{target.python} holds no {called}" if target.python else f"{called} is not installed here"
+    return f"{where}: {install}"
 
 
 def interpreter_holds(python: str, package: str) -> bool:

@@ -32,18 +32,13 @@ RENAMED = re.compile(r"_token_\d+$|/.*$")
 
 def why_not(target: Target) -> str | None:
     """Why the provider can't be asked; None when it can."""
-    if process.interpreter_holds(target.python or sys.executable, PACKAGE):
-        return None
-    where = f"{target.python} holds no onnxruntime-qnn" if target.python else "onnxruntime-qnn is not installed here"
-    return (
-        f"{where}: pip install onnxruntime-qnn in an environment of its own, then {target.capability.name}:python=PATH"
-    )
+    install = f"pip install onnxruntime-qnn in an environment of its own, then {target.capability.name}:python=PATH"
+    return process.not_held(target, PACKAGE, "onnxruntime-qnn", install)
 
 
 def ask(path: Path, graph: Graph, target: Target) -> Answer:
     """Compile a copy of the model; a float one is quantised first where the target's precision is an integer one."""
-    if path.suffix.lower() != ".onnx":
-        raise UserError(f"QNN's provider is asked with ONNX models only, not with {path.name}", "convert it to ONNX")
+    process.onnx_only(path, "QNN's provider")
     with tempfile.TemporaryDirectory(prefix="whichpu-qnn-") as temporary:
         folder = Path(temporary)
         names = named(process.copied(path, folder), graph)
@@ -51,8 +46,7 @@ def ask(path: Path, graph: Graph, target: Target) -> Answer:
         model = quantised(folder, precision) if to_quantise(precision, graph) else "model.onnx"
         words = [target.python or sys.executable, str(CHILD), json.dumps(options(target)), model, "answer.json"]
         ended = process.run(words, folder, TIMEOUT_S)
-        out = folder / "answer.json"
-        found = json.loads(out.read_text()) if out.is_file() else {}
+        found = process.told(folder) or {}
     return answer(found, ended, graph, names)
 
 

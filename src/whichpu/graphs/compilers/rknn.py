@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from whichpu.errors import UserError
 from whichpu.graphs.capability import Target, Verdict
 from whichpu.graphs.compilers import Answer, process
 from whichpu.graphs.graph import Graph, Operator
@@ -54,17 +53,13 @@ class Layer:
 
 def why_not(target: Target) -> str | None:
     """Why RKNN-Toolkit2 can't be asked; None when it can."""
-    python = target.python or sys.executable
-    if process.interpreter_holds(python, PACKAGE):
-        return None
-    where = f"{python} holds no rknn-toolkit2" if target.python else "rknn-toolkit2 is not installed here"
-    return f"{where}: pip install rknn-toolkit2 in an environment of its own, then {target.capability.name}:python=PATH"
+    install = f"pip install rknn-toolkit2 in an environment of its own, then {target.capability.name}:python=PATH"
+    return process.not_held(target, PACKAGE, "rknn-toolkit2", install)
 
 
 def ask(path: Path, graph: Graph, target: Target) -> Answer:
     """Compile a copy of the model. Raises :class:`UserError` for a model that is no ONNX."""
-    if path.suffix.lower() != ".onnx":
-        raise UserError(f"RKNN-Toolkit2 is asked with ONNX models only, not with {path.name}", "convert it to ONNX")
+    process.onnx_only(path, "RKNN-Toolkit2")
     with tempfile.TemporaryDirectory(prefix="whichpu-rknn-") as temporary:
         folder = Path(temporary)
         process.copied(path, folder)

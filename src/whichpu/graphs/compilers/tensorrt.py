@@ -7,7 +7,6 @@ child is run from the temporary folder: beside this file, ``tensorrt`` would be 
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 import sys
@@ -31,26 +30,21 @@ NO_WORK = ("CONSTANT",)
 
 def why_not(target: Target) -> str | None:
     """Why TensorRT can't be asked; None when it can. Whether the board has a DLA is seen on asking."""
-    python = target.python or sys.executable
-    if process.interpreter_holds(python, PACKAGE):
-        return None
-    where = f"{python} holds no tensorrt" if target.python else "tensorrt is not installed here"
     name = target.capability.name
-    return f"{where}: run WhichPU on the Jetson, with {name}:python=/usr/bin/python3 (JetPack's TensorRT)"
+    install = f"run WhichPU on the Jetson, with {name}:python=/usr/bin/python3 (JetPack's TensorRT)"
+    return process.not_held(target, PACKAGE, "tensorrt", install)
 
 
 def ask(path: Path, graph: Graph, target: Target) -> Answer:
     """Ask about a copy of the model. Raises :class:`UserError` without a DLA, or for a model that is no ONNX."""
-    if path.suffix.lower() != ".onnx":
-        raise UserError(f"TensorRT is asked with ONNX models only, not with {path.name}", "convert it to ONNX")
+    process.onnx_only(path, "TensorRT")
     with tempfile.TemporaryDirectory(prefix="whichpu-tensorrt-") as temporary:
         folder = Path(temporary)
         nodes = named(process.copied(path, folder))
         child = shutil.copyfile(Path(__file__).with_name("tensorrt_child.py"), folder / "child.py")
         words = [target.python or sys.executable, child.name, "model.onnx", target.options["precision"], "answer.json"]
         ended = process.run(words, folder, TIMEOUT_S)
-        told = folder / "answer.json"
-        found = json.loads(told.read_text()) if told.is_file() else None
+        found = process.told(folder)
     if found is None:
         raise UserError(f"TensorRT gave no answer: {ended.how or 'it wrote nothing'}", _last_words(ended.log))
     return answer(found, graph, nodes, target, ended.log)

@@ -29,11 +29,8 @@ VARIANT = re.compile(r"(\d+)tops-(\d+)ple")
 
 def why_not(target: Target) -> str | None:
     """Why TVM can't be asked; None when it can. Whether it was built with Ethos-N is seen on asking."""
-    python = target.python or sys.executable
-    if process.interpreter_holds(python, PACKAGE):
-        return None
-    where = f"{python} holds no TVM with Relay" if target.python else "no TVM with Relay is installed here"
-    return f"{where}: build TVM 0.18 or earlier with Ethos-N, then {target.capability.name}:python=PATH"
+    install = f"build TVM 0.18 or earlier with Ethos-N, then {target.capability.name}:python=PATH"
+    return process.not_held(target, PACKAGE, "TVM with Relay", install)
 
 
 def ask(path: Path, graph: Graph, target: Target) -> Answer:
@@ -51,8 +48,7 @@ def ask(path: Path, graph: Graph, target: Target) -> Answer:
         child = shutil.copyfile(Path(__file__).with_name("tvm_child.py"), folder / "child.py")
         words = [target.python or sys.executable, child.name, model.name, json.dumps(options), "answer.json"]
         ended = process.run(words, folder, TIMEOUT_S)
-        told = folder / "answer.json"
-        found = json.loads(told.read_text()) if told.is_file() else None
+        found = process.told(folder)
     if found is None:
         raise UserError(f"TVM gave no answer: {ended.how or 'it wrote nothing'}", ended.log.strip()[-300:])
     return answer(found, ended.log)
