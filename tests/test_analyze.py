@@ -13,6 +13,7 @@ from regions import network
 import whichpu.graphs.analysis as road
 from whichpu.api.analysing import analyze
 from whichpu.cli import guarded
+from whichpu.errors import UserError
 from whichpu.graphs import capability, compilers
 from whichpu.graphs.analysis import Analysis, TargetAnalysis, analyse
 from whichpu.graphs.capability import Verdict
@@ -508,3 +509,18 @@ def test_a_list_of_the_compilers_is_no_figure():
                    estimate=Estimate("a guess", latency_seconds=(1e-3, 2e-3)))  # fmt: skip
     told = words.plain([found])
     assert "toycc's own estimate: layers on npu 1\n" in told
+
+
+def test_many_targets_that_read_no_such_file_take_one_line(monkeypatch, model):
+    def refuses(graph, target):
+        if target.text == "toy":
+            return place(graph, target)
+        raise UserError(f"{target.text} reads no such model", "give another")
+
+    monkeypatch.setattr(road, "place", refuses)
+    targets = [replace(toy.target(), text=name) for name in ("toy", *(f"odd{number}" for number in range(9)))]
+    told = words.plain([analyse(model, targets, ask=False)])
+    told = " ".join(told.split())
+    assert told.count("reads no such model") == 1
+    assert "could not be analysed on odd0, odd1," in told
+    assert "The first: odd0 reads no such model; give another" in told

@@ -118,7 +118,7 @@ def _on(path: Path, graph: Graph, target: Target, ask: bool, propose: bool) -> T
         placement = place(graph, target)
         found = _told(path, placement, ask)
     except UserError as problem:
-        return TargetAnalysis(target, refusal=". ".join(filter(None, (str(problem), problem.remedy))))
+        return TargetAnalysis(target, refusal="; ".join(filter(None, (str(problem), problem.remedy))))
     except Exception as bug:
         return TargetAnalysis(target, refusal=_ours(bug), bug=bug)
     if not propose:

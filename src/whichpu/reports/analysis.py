@@ -352,9 +352,11 @@ def show(analyses: Sequence[Analysis], screen: Console, *, operators: bool = Fal
     for analysis, one in pairs:
         if full:
             _show_one(analysis, one, screen, operators)
-        else:
+        elif one.placement is not None:
             print_item(screen, f"{analysis.name} on {one.target.text}: {headline(one)}", 0)
     if not full:
+        for analysis in analyses:
+            _show_lost(analysis, screen)
         screen.print("\nDetails: name fewer targets, or write a page with -o FILE.html.", markup=False)
 
 
@@ -371,6 +373,14 @@ def _show_one(analysis: Analysis, one: TargetAnalysis, screen: Console, operator
             print_item(screen, line, 2)
     if operators:
         _show_operators(one.placement, screen)
+
+
+def _show_lost(analysis: Analysis, screen: Console) -> None:
+    """Targets on which a model could not be analysed, with the first one's reason: most have the same."""
+    lost = [one for one in analysis.targets if one.placement is None]
+    if lost and not refusals(analysis):
+        names = ", ".join(one.target.text for one in lost)
+        print_item(screen, f"{analysis.name} could not be analysed on {names}. The first: {lost[0].refusal}", 0)
 
 
 def _short(parts: Iterable[tuple[str, list[str]]], whole: bool) -> Iterator[tuple[str, list[str]]]:
