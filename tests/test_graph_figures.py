@@ -14,7 +14,7 @@ from whichpu.graphs.cost import added, costs
 from whichpu.graphs.estimate import estimate
 from whichpu.graphs.facts import Facts
 from whichpu.graphs.graph import Graph, Operator, Tensor
-from whichpu.graphs.placement import place
+from whichpu.graphs.placement import place, settle
 from whichpu.graphs.readers.onnx import graph_of
 
 
@@ -291,3 +291,86 @@ def test_a_logarithm_of_zeros_is_not_weighed_by_zero():
             ("Concat", "ra rb", "t", {"axis": 1}), ("Conv", "t c", "y", {}),
         ]  # fmt: skip
         assert len(sites(model(nodes, {"x": [1, 3, 4, 4]}, stored=weights), "pad-channels")) == fits
+
+
+# ---------------------------------------------------------------- costs held to equal networks
+
+
+def zeros(*shape):
+    return np.zeros(shape, np.float32)
+
+
+def test_a_convolution_in_groups_costs_what_one_a_group_does():
+    whole = model([("Conv", "x w", "y", {"group": 4})], {"x": [1, 8, 9, 9]}, stored={"w": zeros(12, 2, 3, 3)})
+    part = model([("Conv", "x w", "y", {})], {"x": [1, 2, 9, 9]}, stored={"w": zeros(3, 2, 3, 3)})
+    assert macs(whole) == 4 * macs(part)
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+def test_a_transposed_convolution_costs_what_its_gradient_does(groups):
+    back = {"w": zeros(4, 6 // groups, 3, 3)}
+    there = model([("Conv", "x w", "y", {"group": groups})], {"x": [1, 6, 7, 7]}, stored=back)
+    again = model([("ConvTranspose", "x w", "y", {"group": groups})], {"x": [1, 4, 5, 5]}, stored=back)
+    assert macs(there) == macs(again)
+
+
+@pytest.mark.parametrize(("left", "right"), [(0, 0), (0, 1), (1, 0), (1, 1)])
+def test_a_gemm_costs_the_same_whichever_side_is_turned(left, right):
+    shapes = {"a": [5, 3] if left else [3, 5], "b": [7, 5] if right else [5, 7]}
+    turned = model([("Gemm", "a b", "y", {"transA": left, "transB": right})], shapes)
+    assert macs(turned) == macs(model([("MatMul", "a b", "y", {})], {"a": [3, 5], "b": [5, 7]}))
+
+
+def test_a_batched_product_costs_its_products_broadcast_or_not():
+    wide = model([("MatMul", "a b", "y", {})], {"a": [2, 1, 3, 4], "b": [5, 4, 6]})
+    assert macs(wide) == 10 * macs(model([("MatMul", "a b", "y", {})], {"a": [3, 4], "b": [4, 6]}))
+
+
+@pytest.mark.parametrize(("type", "gates"), [("LSTM", 4), ("GRU", 3), ("RNN", 1)])
+@pytest.mark.parametrize("layout", [0, 1])
+def test_a_recurrent_layer_costs_its_products_in_each_step_and_direction(type, gates, layout):
+    steps, batch, wide, hidden = 5, 2, 7, 3
+    weights = {"w": zeros(2, gates * hidden, wide), "r": zeros(2, gates * hidden, hidden)}
+    shape = [batch, steps, wide] if layout else [steps, batch, wide]
+    more = {"hidden_size": hidden, "direction": "bidirectional", "layout": layout}
+    layer = model([(type, "x w r", "y", more)], {"x": shape}, stored=weights)
+    step = model(
+        [("MatMul", "x w", "a", {}), ("MatMul", "h r", "y", {})],
+        {"x": [batch, wide], "h": [batch, hidden]},
+        stored={"w": zeros(wide, gates * hidden), "r": zeros(hidden, gates * hidden)},
+    )
+    assert macs(layer) == 2 * steps * macs(step)
+
+
+@pytest.mark.parametrize(
+    ("tflite", "inputs", "out", "onnx", "shapes", "weights"),
+    [
+        ("CONV_2D", [(1, 9, 9, 6), (8, 3, 3, 6)], (1, 7, 7, 8), "Conv", {"x": [1, 6, 9, 9]}, (8, 6, 3, 3)),
+        ("TRANSPOSE_CONV", [(4,), (6, 3, 3, 4), (1, 5, 5, 4)], (1, 7, 7, 6), "ConvTranspose", {"x": [1, 4, 5, 5]},
+         (4, 6, 3, 3)),
+        ("FULLY_CONNECTED", [(2, 5), (7, 5)], (2, 7), "MatMul", {"x": [2, 5]}, (5, 7)),
+        ("BATCH_MATMUL", [(3, 2, 5), (3, 5, 7)], (3, 2, 7), "MatMul", {"x": [3, 2, 5]}, (3, 5, 7)),
+    ],
+)  # fmt: skip
+def test_a_tflite_operator_costs_what_its_onnx_twin_does(tflite, inputs, out, onnx, shapes, weights):
+    tensors = [Tensor(f"i{n}", "int8", shape) for n, shape in enumerate(inputs)]
+    operator = Operator(0, "a", tflite, [*tensors], [Tensor("y", "int8", out)])
+    graph = Graph("g", "tflite", [operator], tensors, operator.outputs).connect()
+    twin = model([(onnx, "x w", "y", {})], shapes, stored={"w": zeros(*weights)})
+    assert added([cost.macs for cost in costs(graph)]) == macs(twin)
+
+
+def test_the_speed_up_is_from_the_worst_to_the_best_of_both():
+    found = estimate(place(chain("Relu", "Gelu", "Relu"), find("dla-xavier")))
+    alone, latency = found.host_only_seconds, found.latency_seconds
+    assert found.speedup == (alone[0] / latency[1], alone[1] / latency[0])
+
+
+@pytest.mark.parametrize("order", [("npu", "host"), ("host", "npu")])
+def test_the_worst_of_what_an_operator_became_is_its_fate(order):
+    graph, lowered = chain("Softplus"), chain("Exp", "Log")
+    for operator in lowered.operators:
+        operator.origins = (0,)
+    found = settle(graph, lowered, find("dla-xavier"), [Verdict(status, f"it is {status}") for status in order])
+    assert (found.placed[0].fate, found.placed[0].lowered) == ("host", ("Exp", "Log"))
+    assert found.placed[0].reason == ("Log: it is host" if order[1] == "host" else "Exp: it is host")

@@ -86,6 +86,8 @@ def unmet(analyses: Sequence[Analysis], min_mac_share: float | None, fail_on_fal
     """The checks that did not pass, model by model and target by target. What is not known does not pass."""
     if min_mac_share is None and not fail_on_fallback:
         return []
+    from whichpu.reports.analysis import share as told
+
     found = []
     for analysis in analyses:
         for one in analysis.targets:
@@ -96,7 +98,7 @@ def unmet(analyses: Sequence[Analysis], min_mac_share: float | None, fail_on_fal
             figures = one.placement.figures
             share = 1.0 if figures.macs == 0 else figures.mac_share
             if min_mac_share is not None and (share is None or share < min_mac_share):
-                known = "an unknown share" if share is None else f"{100 * share:.3g} %"
+                known = "an unknown share" if share is None else told(share)
                 found.append(f"{where}: {known} of the MACs, less than the {100 * min_mac_share:g} % asked for")
             rest = figures.host_operators + figures.refused + figures.unknown
             if fail_on_fallback and (rest or (one.answer is not None and one.answer.refused)):

@@ -72,10 +72,8 @@ def analyze(
     _tell(found, as_json, operators)
     if found.bugs:
         raise ExceptionGroup("analyses that failed", found.bugs)  # told and logged as every bug is: exit 3
-    if found.refusals:
-        raise typer.Exit(EXIT_USER)
-    if found.unmet:
-        raise typer.Exit(EXIT_CHECK)
+    if found.refusals or found.unmet:
+        raise typer.Exit(EXIT_USER if found.refusals else EXIT_CHECK)
 
 
 def _list(as_json: bool, missing: str | None) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from whichpu.graphs.findings.words import plural
 from whichpu.graphs.remedies import Proposal, Site
-from whichpu.reports.analysis import remedy
+from whichpu.reports.analysis import remedy, share
 from whichpu.reports.tables import print_item
 
 if TYPE_CHECKING:
@@ -50,8 +50,8 @@ def lines(found: Any) -> list[str]:
 
 def figures(of: Any) -> str:
     """The figures of a placement in a sentence."""
-    share = "an unknown share" if of.mac_share is None else f"{100 * of.mac_share:.3g} %"
-    macs = "no MACs" if of.macs == 0 else f"{share} of the MACs"
+    part = "an unknown share" if of.mac_share is None else share(of.mac_share)
+    macs = "no MACs" if of.macs == 0 else f"{part} of the MACs"
     more = [f"{count} {word}" for count, word in ((of.refused, "refused"), (of.unknown, "unknown")) if count]
     rest = f", {', '.join(more)}" if more else ""
     where = plural(of.regions, "region")
