@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from whichpu import UserError, api
 from whichpu.api.exporting import FORMATS
+from whichpu.results import reported
 from whichpu.results.exporters import pytest_benchmark
 from whichpu.results.latencies import steady_blocks
 
@@ -168,6 +169,12 @@ def test_pytest_benchmark_compares_it(run, tmp_path):
 
 
 @pytest.mark.parametrize("to", ["pyperf", "pytest-benchmark"])
+def test_what_is_exported_is_read_again(run, tmp_path, to):
+    api.export(run, to, tmp_path / "again.json")
+    assert reported.read(tmp_path / "again.json").format == to
+
+
+@pytest.mark.parametrize("to", ["pyperf", "pytest-benchmark"])
 def test_a_contender_without_single_latencies_is_left_out_by_name(run, to):
     found = api.export([run, STUDY[0]], to)
     assert len(json.loads(found.data)["benchmarks"]) == 3
@@ -184,6 +191,8 @@ def test_junit_fails_what_is_slower_and_skips_what_cannot_be_compared():
     cases = {(case.get("classname"), case.get("name")): case for case in root.iter("testcase")}
     slow, energy = cases["GRU_Apple.Hailo-8L", "latency_mean"], cases["GRU_Apple.Hailo-8L", "energy"]
     assert "18.42 times" in slow.find("failure").get("message")
+    tie = cases["GRU_Apple.ONNX Runtime (GPU)", "score:rmse"].find("system-out").text
+    assert tie.count("no difference shown") == 1
     assert "the file holds no power" in energy.find("skipped").get("message")
     assert [child.tag for child in cases["GRU_Apple.ONNX Runtime (GPU)", "score:rmse"]] == ["system-out"]
     for one in (root, *root.iter("testsuite")):

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -212,6 +213,37 @@ def test_ranges_carry_a_verdict_only_where_disjoint() -> None:
     assert verdict(spread("far", 2e6, 1.3e6, 3e6, throughput=500), base, "throughput") == "worse"
     # More than one inference at a time: latencies then say nothing about throughput.
     assert verdict(spread("far", 2e6, 1.3e6, 3e6, throughput=2000), base, "throughput") == "no-difference"
+
+
+def test_one_after_the_other_is_told_or_said_to_be_inferred() -> None:
+    base, far = spread("base", 1e6, 0.9e6, 1.2e6, throughput=1000), spread("far", 2e6, 1.3e6, 3e6, throughput=500)
+    (row,) = nway.held([base, far], "base", ["throughput"])
+    assert row.verdict == "worse" and row.reason.startswith(nway.INFERRED)
+    told = [under(each, scenario="SingleStream") for each in (base, far)]
+    (row,) = nway.held(told, "base", ["throughput"])
+    assert row.verdict == "worse" and row.reason.startswith("one inference after the other, and all")
+    many = [under(each, scenario="async") for each in (base, far)]
+    assert verdict(many[1], many[0], "throughput") == "no-difference"
+
+
+def under(each: Entry, **terms: str) -> Entry:
+    values = {key: msgspec.structs.replace(value, terms=terms) for key, value in each.values.items()}
+    return msgspec.structs.replace(each, values=values)
+
+
+def test_the_baseline_is_measured_and_really_the_fastest() -> None:
+    estimate = entry("estimate", values={"latency_mean": value(1e6)}, estimated=True)
+    slow, fast = (entry(name, values={"latency_min": value(ns)}) for name, ns in (("slow", 3e6), ("fast", 2e6)))
+    assert {row.baseline for row in nway.held([estimate, slow, fast])} == {"fast"}
+
+
+def test_names_alike_are_told_apart_by_precision() -> None:
+    one, other = (
+        entry("GPU", precision=precision, values={"latency_mean": value(1e6)}) for precision in ("fp16", "int8")
+    )
+    assert [each.contender for each in nway.labelled([one, other])] == ["GPU [fp16]", "GPU [int8]"]
+    silent = msgspec.structs.replace(other, precision=None)
+    assert not any("[" in each.contender for each in nway.labelled([one, silent]))
 
 
 def test_rounding_is_in_the_ranges() -> None:

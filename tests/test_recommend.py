@@ -193,6 +193,21 @@ def test_unknown_names_are_refused():
         recommend([entry("a", {"utilisation": (0.5,)})], objectives=("utilisation",))
 
 
+def test_a_score_is_limited_in_its_own_unit():
+    def rated(key, at, unit, better):
+        return entry(key, {f"score:{key}": Value(value=at, unit=unit, better=better)})
+
+    share, percent, plain = (rated(*each) for each in (
+        ("accuracy", 0.99, "share", "higher"), ("mape", 4.0, "%", "lower"), ("rmse", 50.0, "", "lower")
+    ))  # fmt: skip
+    with pytest.raises(UserError, match="more than all"):
+        recommend([share], [limit("accuracy", "least", "98")])
+    with pytest.raises(UserError, match="not in percent"):
+        recommend([plain], [limit("rmse", "most", "60%")])
+    fit = told(recommend([percent], [limit("mape", "most", "5%")], objectives=("mape",)))
+    assert fit.pick == "mape" and fit.limits[0].bound == 5
+
+
 # ---------------------------------------------------------------- prices
 
 
@@ -205,9 +220,10 @@ def test_prices_of_contenders_and_devices(tmp_path):
     found = recommend(entries, [limit("cost", "most", "600")], prices=prices.read(table))
     assert found.pick == "a"
     costs = {row.contender: row.fits[0].value for row in found.contenders}
-    assert costs == {"a [int8]": 900, "a":  500, "box": 70, "c": None}
+    assert costs == {"a [int8]": 900, "a": 500, "box": 70, "c": None}
     flip = next(flip for flip in found.flips if flip.kind == "price" and flip.winner == "a [int8]")
     assert flip.price == 900
+    assert "advice.within-exactly" in {reason.id for reason in told(found).reasons}  # a price has no interval
     cheap = told(recommend(entries, objectives=("cost",), prices=prices.read(table)))
     assert cheap.pick == "box"
     assert {source.file for reason in cheap.reasons[:1] for source in reason.sources} == {"prices.toml"}

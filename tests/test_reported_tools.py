@@ -95,12 +95,14 @@ def test_aihub_profile():
     assert not entry.estimated and entry.absent["latency_p99"] == "p99 needs 1000 inferences, 10 were measured"
     alone = only("aihub_profile_no_times.json")
     assert figure(alone, "latency_min") == 1127e3 and "smallest" in alone.absent["latency_mean"]
+    assert "second hand" in alone.doubts[0]
 
 
 def test_aihub_models_perf():
     entries = entries_of("aihub_models_perf.yaml")
     assert len(entries) == 4
     tflite = entries["Person-Foot-Detection: tflite (Dragonwing IQ-9075 EVK) [float]"]
+    assert "second hand" in tflite.doubts[0]
     assert figure(tflite, "latency_min") == 6.99e6 and tflite.values["latency_min"].step == 1e4
     assert figure(tflite, "memory") == 20 * 2**20
     assert tflite.tool_version == "qairt 2.50.0.260828221209"

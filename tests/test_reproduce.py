@@ -139,7 +139,7 @@ def test_ethos_n_arithmetic_and_analysis(reproduced):
     fewer = found["LeakyReLU is cut into fewer functions than ReLU (46 against 105)"]
     assert fewer.verdict == "can't be checked" and "of ours it is by 0 of 6 routes" in fewer.because
     remedy = found["remedy: replace LeakyReLU by ReLU"]
-    assert remedy.verdict == "differs" and "of our networks" in remedy.because
+    assert remedy.verdict == "can't be checked" and "of ours, that with ReLU" in remedy.because
     assert any("n/(n+1)" in note for note in reproduced["ethos-n78"].notes)
 
 

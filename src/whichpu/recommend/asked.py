@@ -115,7 +115,20 @@ def limit_among(limit: Limit, entries: Sequence[Entry]) -> Limit:
         key = _accuracy([key for key in scores(entries) if direction(key, entries) == "higher"])
     else:
         key = resolved(limit.metric, entries)
-    return msgspec.structs.replace(limit, metric=key)
+    return msgspec.structs.replace(limit, metric=key, bound=_bound(limit, key, entries))
+
+
+def _bound(limit: Limit, key: str, entries: Iterable[Entry]) -> float:
+    """A limit's amount in the unit of its score, which only the files tell. Raises :class:`UserError`."""
+    unit = next((entry.values[key].unit for entry in entries if key in entry.values), None)
+    if not key.startswith(SCORE) or unit is None:
+        return limit.bound
+    name, percent = key.removeprefix(SCORE), limit.given.rstrip().endswith("%")
+    if unit == "share" and limit.bound > 1 and not percent:
+        raise UserError(f"{name} is a share, and {limit.bound:g} is more than all", f"write it as {limit.bound:g}%")
+    if percent and unit not in ("share", "%"):
+        raise UserError(f"{name} is not in percent", f"write it in {unit}" if unit else "write it as a number")
+    return limit.bound * 100 if percent and unit == "%" else limit.bound
 
 
 def statistic(entries: Sequence[Entry]) -> str:

@@ -8,10 +8,12 @@ from itertools import groupby
 from whichpu.recommend.advice import Fit, Reason, Source
 from whichpu.recommend.chances import without_interval
 from whichpu.recommend.decision import Asked, Court, Decision, Out
-from whichpu.recommend.fits import fits
+from whichpu.recommend.fits import EXACT, fits
 from whichpu.recommend.sources import exactly, figure, of, side
 from whichpu.results.nway import Contender
 
+WITHIN = {True: "advice.within-surely", False: "advice.within-probably", None: "advice.within-figure"}
+"""How surely a limit is kept by a figure."""
 NAMED_MOST = 8
 """Of more contenders that are out for one reason, the rest is counted."""
 CHANCE_LEAST = 0.001
@@ -84,9 +86,7 @@ def _within(pick: Contender, asked: Asked) -> Iterator[Reason]:
         if found.within is None:
             name = "advice.within-unknown"
         else:
-            name = {True: "advice.within-surely", False: "advice.within-probably", None: "advice.within-figure"}[
-                found.sure
-            ]
+            name = "advice.within-exactly" if found.limit.metric in EXACT else WITHIN[found.sure]
             params["value"] = figure(pick, found.limit.metric)
         if found.sure is False:
             params["chance"] = found.chance

@@ -112,7 +112,8 @@ def _reason(way: _Way, changes: Sequence[Change], measure: Sequence[str]) -> Rea
         name = "advice.relax-joint"
         params["changes"] = [_told(change) for change in changes]
     else:
-        name = "advice.relax" if changes[0].relative is None else "advice.relax-share"
+        plain = changes[0].relative is None or changes[0].unit == "share"  # a share of a share reads as points
+        name = "advice.relax" if plain else "advice.relax-share"
         params |= _told(changes[0])
     return Reason(id=name, params=params, sources=[of(way.contender, key) for key in keys])
 

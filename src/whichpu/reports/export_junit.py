@@ -50,7 +50,8 @@ def sentence(row: Comparison) -> str:
         delta = units.with_unit(units.score_delta(row.delta, unit), units.delta_unit(unit))
         held_at = f"{delta} from the baseline's: "
     caveats = f" [{'; '.join(row.caveats)}]" if row.caveats else ""
-    return f"{named(row.metric)}: {held_at}{VERDICTS[row.verdict]}: {row.reason}{caveats}"
+    verdict = VERDICTS[row.verdict]
+    return f"{named(row.metric)}: {held_at}{verdict}: {row.reason.removeprefix(f'{verdict}: ')}{caveats}"
 
 
 def _suite(root: Element, model: str, rows: Sequence[Comparison]) -> None:

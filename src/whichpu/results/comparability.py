@@ -52,6 +52,8 @@ MEASURED_ONLY = ("size",)
 """Of these an estimate is as good as a measurement."""
 
 TWO_FILES = "from two files: not measured side by side, so that what the machines did meanwhile is in no interval"
+TWO = ("one", "other")
+"""Stand for the names of two files where no sentence has them, so that each is made once."""
 WORDS_MOST = 90
 """Characters of a term that are said; some tools tell theirs in sentences."""
 
@@ -137,7 +139,8 @@ def _short(text: str) -> str:
 def _caveats(governing: tuple[str, ...], one: Entry, other: Entry, mine: Value, theirs: Value) -> tuple[str, ...]:
     silent = tuple(term for term in governing if term not in QUIET and term not in mine.terms)
     silent_there = tuple(term for term in governing if term not in QUIET and term not in theirs.terms)
-    return _sentences(silent, silent_there, one.file, other.file, one.sha256 != other.sha256)
+    files = (one.file, other.file) if silent != silent_there or one.file == other.file else TWO
+    return _sentences(silent, silent_there, *files, one.sha256 != other.sha256)
 
 
 @lru_cache(maxsize=10_000)

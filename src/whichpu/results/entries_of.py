@@ -98,7 +98,10 @@ def _latencies(campaign: Campaign, row: Figures) -> Iterator[tuple[str, Value | 
     yield "latency_p99", told("latency_p99", row.p99_ns, row.p99_low_ns, row.p99_high_ns)
     yield "throughput", told("throughput", row.throughput_per_s)
     yield "load", _value("load", row.load_ns, count=row.rounds, terms={"load": "from a file"})
-    yield "first", _value("first", row.first_ns, count=row.rounds, terms={"boundary": row.boundary})
+    yield (
+        "first",
+        _value("first", row.first_ns, count=row.rounds, terms={"boundary": row.boundary} | _batch(campaign.model)),
+    )
 
 
 def _energy(campaign: Campaign, result: Result) -> Iterator[tuple[str, Value | None]]:

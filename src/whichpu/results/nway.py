@@ -32,6 +32,9 @@ NOT_SPREAD = ("latency_std",)
 EXACT = ("size",)
 """Figures that are counted, not measured: any difference is one."""
 
+ONE_BY_ONE = "SingleStream"
+INFERRED = "both fit one inference after the other, which the files don't tell"
+
 SINGLE = "no difference shown: single figures without an interval"
 OVERLAP = "no difference shown: the intervals overlap"
 EQUAL = "no difference shown: equal as printed"
@@ -87,8 +90,8 @@ def pairs(
 
 
 def grouped(entries: Iterable[Entry]) -> dict[str, list[Contender]]:
-    """Contenders by model, in order, each under a name that no other of the model has: ``FILE: CONTENDER`` where two
-    are called alike, with a number where that does not tell them apart either."""
+    """Contenders by model, in order, each under a name that no other of the model has: where two are called alike with
+    the precision, with the file, or with a number, the first of these that tells them apart."""
     models: dict[str, list[Entry]] = {}
     for entry in entries:
         models.setdefault(entry.model, []).append(entry)
@@ -114,9 +117,11 @@ def base_of(group: Sequence[Contender], baseline: str | None) -> Contender | Non
 
 
 def fastest(group: Sequence[Contender]) -> Contender:
-    """The contender with the smallest latency: by the median where all have it, else by what most have."""
+    """The contender with the smallest latency: by the median where all have it, else by what most have; of estimates
+    only where nothing was measured."""
+    group = [each for each in group if not each.entry.estimated] or group
     counts = [sum(key in each.entry.values for each in group) for key in LEADING]
-    key = LEADING[counts.index(max(counts))]
+    key = LEADING[counts.index(max(counts))] if any(counts) else "latency_min"
     having = [each for each in group if key in each.entry.values]
     if not having:
         return group[0]
@@ -295,9 +300,12 @@ def _range(entry: Entry) -> Range | None:
 
 
 def _back_to_back(entry: Entry, latencies_ns: Range) -> bool:
-    """Was one inference run after the other, so that the throughput lies within what single latencies allow?"""
-    per_s = entry.values["throughput"].value
-    return 1e9 / latencies_ns[1] <= per_s <= 1e9 / latencies_ns[0] if latencies_ns[0] > 0 else False
+    """May one inference have run after the other: is the throughput one that single latencies allow, and does the
+    file tell no other scenario?"""
+    throughput = entry.values["throughput"]
+    if throughput.terms.get("scenario", ONE_BY_ONE) != ONE_BY_ONE or latencies_ns[0] <= 0:
+        return False
+    return 1e9 / latencies_ns[1] <= throughput.value <= 1e9 / latencies_ns[0]
 
 
 def _beyond(mine: Range, theirs: Range) -> bool | None:
@@ -313,7 +321,10 @@ def _range_reason(key: str, slower: bool, entry: Entry, base: Entry) -> str:
     )
     side = "above" if slower else "below"
     says = f"all of its latencies ({mine_ms}) lie {side} all of the baseline's ({theirs_ms})"
-    return f"one inference after the other, and {says}" if key == "throughput" else says
+    if key != "throughput":
+        return says
+    told = all(each.values[key].terms.get("scenario") == ONE_BY_ONE for each in (entry, base))
+    return f"{'one inference after the other' if told else INFERRED}, and {says}"
 
 
 def _word(key: str, good: bool) -> str:
@@ -378,11 +389,9 @@ def _key(metric: str) -> str:
 
 
 def _named(entries: Sequence[Entry]) -> list[Contender]:
-    plain = [entry.contender for entry in entries]
+    plain = _with_precision(entries)
     twice = _twice(plain)
-    with_file = [
-        f"{entry.file}: {entry.contender}" if entry.contender in twice else entry.contender for entry in entries
-    ]
+    with_file = [f"{entry.file}: {name}" if name in twice else name for name, entry in zip(plain, entries, strict=True)]
     twice = _twice(with_file)
     seen: dict[str, int] = {}
     found = []
@@ -390,6 +399,17 @@ def _named(entries: Sequence[Entry]) -> list[Contender]:
         seen[name] = seen.get(name, 0) + 1
         found.append(Contender(f"{name} #{seen[name]}" if name in twice else name, entry))
     return found
+
+
+def _with_precision(entries: Sequence[Entry]) -> list[str]:
+    """Names of contenders; with the precision where it is told of all that are called alike, and differs."""
+    told: dict[str, list[str | None]] = {}
+    for entry in entries:
+        told.setdefault(entry.contender, []).append(entry.precision)
+    apart = {name for name, precisions in told.items() if None not in precisions and len(set(precisions)) > 1}
+    return [
+        f"{entry.contender} [{entry.precision}]" if entry.contender in apart else entry.contender for entry in entries
+    ]
 
 
 def _twice(names: Sequence[str]) -> set[str]:

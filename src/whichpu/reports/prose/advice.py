@@ -54,6 +54,10 @@ said(
     "but its 95 % interval reaches beyond (probability to keep it: {chance:percent}).",
 )
 said(
+    "advice.within-exactly",
+    "{contender} keeps the limit on {key:metric} ({side:label} {bound:figure}): {value:figure}.",
+)
+said(
     "advice.within-figure",
     "{contender} keeps the limit on {key:metric} ({side:label} {bound:figure}) by its figure, "
     "{value:figure}, which has no interval.",

@@ -16,6 +16,7 @@ POWER, ENERGY = "power", "energy"
 TERMS: tuple[tuple[str, str], ...] = (
     ("boundary", "latency"),
     ("percentile", "latency_p"),
+    ("scenario", "throughput"),
     ("batch", "latency"),
     ("protocol", "score:"),
     ("scope", POWER),

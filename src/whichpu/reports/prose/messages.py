@@ -98,7 +98,7 @@ said("ahead.highest", "On {models:list}, {contender} has a higher {keys:keys} th
 said("ahead.lowest", "On {models:list}, {contender} has a lower {keys:keys} than {names:list}.")
 said("ahead.smallest", "On {models:list}, {contender} has a smaller {keys:keys} than {names:list}.")
 said("small", "On {models:list}, {names:list} differ in {keys:keys}, but by too little to matter.")
-said("tie.interval", "On {models:list}, {names:list} are tied: no difference in {keys:keys} is shown.")
+said("tie.interval", "On {models:list}, {names:list} are tied in {keys:keys}: no difference is shown.")
 said("tie.equal", "On {models:list}, {names:list} are equal in {keys:keys}, as reported.")
 said(
     "tie.single",
@@ -165,8 +165,8 @@ said(
 said("score.most", "The difference is largest on {model}.")
 said(
     "score.most.unknown",
-    "The difference is largest on {model}. The file doesn't tell in which precision {contender} ran; if it is"
-    " quantised, {model} is the more sensitive to quantisation. Its fp32 form, scored on the same data, would tell.",
+    "The difference is largest on {model}. The file doesn't tell in which precision {contender} ran; if it is quantised,"
+    " {model} may be the more sensitive to quantisation. Its fp32 form, scored on the same data, would tell.",
 )
 said(
     "score.most.quantised",
@@ -212,6 +212,7 @@ said("rule.other", "they differ in {term:label} ({one}; {other})")
 said("rule.quoted", "“{reason}”")
 said("gap.terms", "Not told in {files:files}: {items:parts}. Figures that differ in this are not comparable.")
 said("term.boundary", "what a latency holds (with or without transfers)")
+said("term.scenario", "whether one inference ran after the other")
 said("term.percentile", "how percentiles are defined")
 said("term.batch", "the batch size")
 said("term.protocol", "how scores came about (data, pre-processing, metric)")

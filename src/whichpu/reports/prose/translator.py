@@ -55,7 +55,7 @@ class Translator:
             "ratio": self.ratio,
             "precise": self.number,
             "number": lambda value: self._decimal(value, "#,##0.###"),
-            "percent": lambda share: f"{self.rounded(100 * share, 1)} %",
+            "percent": lambda share: "<0.1 %" if 0 < share < 0.0005 else f"{self.rounded(100 * share, 1)} %",
             "points": lambda figure: self.rounded(100 * figure[0], 2),
             "figure": self._figure,
             "metric": self.metric,

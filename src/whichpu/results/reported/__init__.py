@@ -137,8 +137,8 @@ def parsed(
 
 def recognised(text: str, name: str) -> str:
     """The format of a text, by its beginning. Raises :class:`UserError`."""
-    head = text[:HEAD]
-    found = next((format for format in FORMATS if _importer(format).recognises(head, Path(name).name)), None)
+    head, plain = text[:HEAD], Path(name).name
+    found = next((format for format in FORMATS if _importer(format).recognises(head, plain)), None)
     if found is not None:
         return found
     first = " ".join(head.split())

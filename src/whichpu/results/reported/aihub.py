@@ -1,8 +1,8 @@
 """A profile of Qualcomm AI Hub: JSON as ``ProfileJob.download_profile`` gives it.
 
 Keys, microseconds and bytes: qai-hub 0.56 (BSD-3-Clause) and app.aihub.qualcomm.com/docs/hub/howitworks.html: measured
-on a hosted device, in a tight loop; what is called the estimated inference time is the smallest one observed. The
-profile does not name its model, device or runtime.
+on a hosted device, in a tight loop. That its "estimated inference time" is the smallest one observed is told at second
+hand only: it is taken as that, with a doubt. The profile does not name its model, device or runtime.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ TOOL = "Qualcomm AI Hub"
 BEGINS = re.compile(r'^\s*\{\s*"(?:execution_summary|execution_detail)"\s*:')
 PEAK = {"scope": "process", "statistic": "peak, its upper bound"}
 WHERE = "execution_summary"
+NO_MEAN = "AI Hub tells one time, taken as the smallest it observed"
+SECOND_HAND = "that AI Hub's time is the smallest observed is told at second hand only: it may be another statistic"
 
 
 def recognises(head: str, name: str) -> bool:
@@ -36,20 +38,23 @@ def read(text: str, source: Source) -> Reported:
     if not summary:
         raise UserError("has no execution_summary: the job did not succeed", "give the profile of a job that did")
     figures = Figures(TOOL)
+    doubts: list[str] = []
     samples = times_ns(summary.get("all_inference_times"), f"{WHERE}.all_inference_times", US_NS)
     if samples:
         figures.samples(samples, f"{WHERE}.all_inference_times[*]", {})
     else:
         told_ = summary.get("estimated_inference_time")
         figures.put("latency_min", told_, f"{WHERE}.estimated_inference_time", US_NS)
-        figures.lacks("latency_mean", "AI Hub tells the smallest time it observed")
+        figures.lacks("latency_mean", NO_MEAN)
+        doubts.append(SECOND_HAND)
     for key, holds in (("warm_load_time", "from a cache"), ("first_load_time", "from a file")):
         if summary.get(key) is not None:
             figures.put("load", summary[key], f"{WHERE}.{key}", US_NS, {"load": holds})
     _memory(figures, summary)
     units = Counter(str(row.get("compute_unit")) for _, row in objects(body.get("execution_detail")))
     main = units.most_common(1)[0][0] if units else None
-    entry = figures.entry(source, None, f"AI Hub ({main})" if main else "AI Hub", device=main, doubts=elsewhere(units))
+    doubts += elsewhere(units)
+    entry = figures.entry(source, None, f"AI Hub ({main})" if main else "AI Hub", device=main, doubts=doubts)
     kept = {entry.contender: samples} if samples else {}
     notes = ["a profile does not name its model, device or runtime: give --model and --contender"]
     return Reported(format="aihub", tool=TOOL, source=source, entries=[entry], samples=kept, notes=notes)

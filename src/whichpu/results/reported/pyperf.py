@@ -16,7 +16,9 @@ from whichpu.results.reported.figures import Figures, whole
 from whichpu.results.reported.rows import S_NS, mapping, objects, of_row, put_means, text_of, times_ns
 
 TOOL = "pyperf"
-BEGINS = re.compile(r'^\s*\{\s*"benchmarks"\s*:\s*\[\s*\{\s*"(?:metadata|runs)"\s*:')
+BEGINS = re.compile(
+    r'^\s*\{\s*(?:"metadata"\s*:\s*\{[^{}]*\}\s*,\s*)?"benchmarks"\s*:\s*\[\s*\{\s*"(?:metadata|runs)"\s*:'
+)
 
 
 def recognises(head: str, name: str) -> bool:

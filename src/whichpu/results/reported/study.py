@@ -77,6 +77,9 @@ SCORES: dict[str, tuple[str, Better]] = {
     "psnr": ("dB", "higher"),
 }
 """Scores, their units and which way is better."""
+ERROR_RATES = ("cer", "wer")
+"""Shares that may be above 1: more errors than characters or words."""
+PERCENT = {"percent", "pct", "%"}
 
 STATISTICS = {
     "mean": "mean", "avg": "mean", "average": "mean", "median": "median", "med": "median", "p50": "median",
@@ -278,10 +281,13 @@ def _first(names: Mapping[str, str], keys: Sequence[str]) -> str | None:
     return next((names[key] for key in keys if names.get(key)), None)
 
 
+HOLDS_NO = {key: f"the file holds no {metric.says}" for key, metric in METRICS.items()} | {
+    "power": "the file holds no power"
+}
+
+
 def _absent(values: Mapping[str, Value]) -> dict[str, str]:
-    reasons = {key: f"the file holds no {metric.says}" for key, metric in METRICS.items() if key not in values}
-    if "power" not in values:
-        reasons["power"] = "the file holds no power"
+    reasons = {key: reason for key, reason in HOLDS_NO.items() if key not in values}
     if "energy" not in values:
         known = "mean power, not energy per inference" if "power" in values else "no power"
         reasons["energy"] = f"the file holds {known}"
@@ -403,8 +409,10 @@ def _scored(name: str, words: tuple[str, ...], number: float, step: float, where
     if strangers:
         return f"what {strangers[0]!r} means here is not known, so it was left out"
     unit, better = SCORES[name]
-    factor = 0.01 if unit == "share" and (number > 1 or {"percent", "pct", "%"} & set(words)) else 1.0
-    if unit == "share" and number * factor > 1:
+    if name in ERROR_RATES and number > 1 and not PERCENT & set(words):
+        return f"{number:g} may be percent or a share above 1, so it was left out: name the unit in its key"
+    factor = 0.01 if unit == "share" and (number > 1 or PERCENT & set(words)) else 1.0
+    if unit == "share" and number * factor > 1 and name not in ERROR_RATES:
         return f"{number:g} is no {name}"
     return Found(f"score:{name}", scaled(number, factor), unit, better, None, scaled(step, factor), where)
 
