@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 from micro_net import Body, Entry, Net, alone, convolved, f32, multiplied, node, scalar, spread
@@ -69,14 +70,22 @@ def focuses() -> Iterator[Entry]:
     for twice in (False, True):
         word = "twice" if twice else "once"
         for name, order in (("rows", columns_later), ("columns", columns_first)):
-            yield f"Focus_{name}_{word}", convolved, lambda n, x, o=order, t=twice: parts(n, x, o, t), LATER
-        yield f"Focus_relu_{word}", convolved, lambda n, x, t=twice: n("Relu", parts(n, x, columns_later, t)), LATER
+            yield f"Focus_{name}_{word}", convolved, in_parts(order, twice), LATER
+        yield f"Focus_relu_{word}", convolved, in_parts(columns_later, twice, then="Relu"), LATER
         yield (
             f"Focus_last_{word}",
             convolved,
-            lambda n, x, t=twice: parts(n, n("Transpose", x, perm=[0, 2, 3, 1]), columns_later, t, first=1),
+            in_parts(columns_later, twice, last=True),
             LATER,
         )
+
+
+def in_parts(order: tuple[tuple[int, int], ...], twice: bool, *, last: bool = False, then: str = "") -> Body:
+    def body(net: Net, x: str) -> str:
+        made = parts(net, net("Transpose", x, perm=[0, 2, 3, 1]) if last else x, order, twice, 1 if last else 2)
+        return str(net(then, made)) if then else made
+
+    return body
 
 
 def parts(net: Net, x: str, order: tuple[tuple[int, int], ...], twice: bool, first: int = 2) -> str:
@@ -110,14 +119,14 @@ def sizes() -> Iterator[Entry]:
         yield (
             f"DepthToSpace_{block}",
             alone((1, 3, 16, 16)),
-            lambda n, x, c=channels, b=block: n.conv(n("DepthToSpace", n.conv(x, c, 3), blocksize=b), 8, 2),
+            between(channels, 2, node("DepthToSpace", blocksize=block)),
             LATER,
         )
     for channels in (8, 24, 48):
         yield (
             f"Tile_{channels}_channels",
             alone((1, 3, 16, 16)),
-            lambda n, x, c=channels: n.conv(n("Tile", n.conv(x, c, 3), [1, 2, 1, 1]), 8, 2 * c),
+            between(channels, 2 * channels, node("Tile", [1, 2, 1, 1])),
             LATER,
         )
     yield "Tile_three_dims", multiplied, node("Tile", [1, 2, 1]), LATER
@@ -133,10 +142,15 @@ def sizes() -> Iterator[Entry]:
     )
 
 
+def between(channels: int, made: int, body: Body) -> Body:
+    """Behind a convolution to some channels, and before one of those that it makes of them."""
+    return lambda n, x: n.conv(body(n, n.conv(x, channels, 3)), 8, made)
+
+
 def resized(way: str, size: int) -> Body:
     def body(net: Net, x: str) -> str:
-        more = {"mode": "linear", "coordinate_transformation_mode": way}
-        return str(net("Resize", x, None, None, [1, 16, size, size], **more))
+        sizes = [1, 16, size, size]
+        return str(net("Resize", x, None, None, sizes, mode="linear", coordinate_transformation_mode=way))
 
     return body
 
@@ -156,12 +170,16 @@ def moves() -> Iterator[Entry]:
         yield (
             name,
             convolved,
-            lambda n, x, s=split, p=perm, b=back: n("Reshape", n("Transpose", n("Reshape", x, s), perm=p), b),
+            moved(split, perm, back),
             LATER,
         )
     for heads in (2, 8):
-        yield f"Attention_{heads}_heads", multiplied, lambda n, x, h=heads: attention(n, x, h), LATER
-    yield "Attention_constant_keys", multiplied, lambda n, x: attention(n, x, 4, constant=True), LATER
+        yield f"Attention_{heads}_heads", multiplied, partial(attention, heads=heads), LATER
+    yield "Attention_constant_keys", multiplied, partial(attention, heads=4, constant=True), LATER
+
+
+def moved(split: list[int], perm: list[int], back: list[int]) -> Body:
+    return lambda n, x: str(n("Reshape", n("Transpose", n("Reshape", x, split), perm=perm), back))
 
 
 def attention(net: Net, x: str, heads: int, *, constant: bool = False) -> str:

@@ -14,13 +14,13 @@ from whichpu.graphs.capability import Target
 from whichpu.graphs.graph import Graph, Operator, Tensor
 from whichpu.graphs.lowering.qdq import fold_qdq
 
+ATTENTION = "exAttention"
 SMALL = 16
 """Elements of a constant that a pattern looks into."""
 
 
 def lower(graph: Graph, target: Target) -> Graph:
     """Q/DQ groups folded, then the groups joined that the toolkit joins. Linear in the number of operators."""
-    del target
     work = fold_qdq(graph)
     if work.dialect != "onnx":
         return work
@@ -28,7 +28,7 @@ def lower(graph: Graph, target: Target) -> Graph:
     inside: set[int] = set()
     for operator in work.operators:
         for kind, pattern in PATTERNS.get(operator.type, ()):
-            group = pattern(operator)
+            group = pattern(operator) if kind != ATTENTION or _takes(target, "Softmax") else None
             if group and not inside & {id(member) for member in group} and _closed(group, work):
                 inside |= {id(member) for member in group}
                 joined[id(_last(group))] = _one(kind, group)
@@ -37,6 +37,12 @@ def lower(graph: Graph, target: Target) -> Graph:
         return work
     operators = [joined.get(id(each), each) for each in work.operators if id(each) in joined or id(each) not in inside]
     return _rewired(work, operators)
+
+
+def _takes(target: Target, kind: str) -> bool:
+    """Whether the NPU has an operator at all: what it has not is not joined with others."""
+    rule = target.capability.operators.get(kind)
+    return rule is not None and rule.status == "npu"
 
 
 def _last(group: list[Operator]) -> Operator:
@@ -198,14 +204,15 @@ def _square(mean: Operator | None) -> Operator | None:
 
 
 def unit_length(divide: Operator) -> list[Operator] | None:
-    """x / ||x||, with or without Clip and Expand. The toolkit's rule ``fuse_reducel2_div_to_lpnormalization``."""
+    """x / ||x||, with both Clip and Expand or without. The toolkit's rule ``fuse_reducel2_div_to_lpnormalization``."""
     group = [divide]
     for kind in ("Expand", "Clip", "ReduceL2"):
         tensor = group[-1].input(1 if len(group) == 1 else 0)
         maker = tensor.producer if tensor else None
         if maker is not None and maker.type == kind:
             group.append(maker)
-    return group if group[-1].type == "ReduceL2" and group[-1].input(0) is divide.input(0) else None
+    whole = group[-1].type == "ReduceL2" and len(group) in (2, 4)
+    return group if whole and group[-1].input(0) is divide.input(0) else None
 
 
 def focus(concat: Operator) -> list[Operator] | None:
@@ -285,6 +292,6 @@ PATTERNS: dict[str, tuple[tuple[str, Pattern], ...]] = {
     "Div": (("exNorm", normalisation), ("exNorm", unit_length)),
     "Mul": (("exNorm", normalisation),),
     "Concat": (("exFocus", focus),),
-    "Softmax": (("exAttention", constant_attention),),
+    "Softmax": ((ATTENTION, constant_attention),),
 }
 """By the type at which a pattern is looked for; ``ex...`` as the toolkit calls what it makes."""
