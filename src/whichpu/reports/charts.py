@@ -164,6 +164,7 @@ class Frame:
         title: str,
         width: int,
         domain: tuple[float, float] | None = None,
+        scale: str = "logarithmic scale",
     ) -> None:
         self.rows = rows
         self.stacked = width < 600
@@ -183,7 +184,7 @@ class Frame:
         self.nice = not self.log
         if domain is not None:
             self.domain, self.nice = list(domain), False
-        self.title = f"{title} (logarithmic scale)" if self.log else title
+        self.title = f"{title} ({scale})" if self.log else title
 
     def place(self, index: int) -> dict[str, Any]:
         """The part of a datum that says in which row it goes, and in which colour."""

@@ -34,6 +34,7 @@ AGAINST = ("energy", "power", "device_memory", "memory", "size", "throughput")
 """Figures that latency is set against, the first two that there are; scores come before all."""
 SHORT = {"no-difference": "not shown", "too-small-to-matter": "too small"}
 """Verdicts where there is little room."""
+LOGARITHMIC = "logarithmic scale"
 TONES = {"faster": "better", "better": "better", "slower": "worse", "worse": "worse"}
 NORMALISED = ("throughput", "power", "energy", "device_memory", "memory")
 
@@ -58,7 +59,13 @@ def _forest(decision: Decision, part: Part) -> Picture | None:
     )
     facts = "; ".join(f"{row.name} {row.label}".strip() for row in rows)
     axis = words.label("times the figure of {baseline}", baseline=part.baseline)
-    return picture(f"{slug(part.model)}-ratios", title, says, facts, lambda width: forest.forest(rows, axis, width))
+    return picture(
+        f"{slug(part.model)}-ratios",
+        title,
+        says,
+        facts,
+        lambda width: forest.forest(rows, axis, words.label(LOGARITHMIC), width),
+    )
 
 
 def _ratios(words: Translator, part: Part) -> Iterator[Ratio]:
@@ -126,7 +133,7 @@ def _distributions(decision: Decision, part: Part) -> list[Picture]:
             )
             + f" {reach}",
             facts,
-            lambda width: distributions.violins(samples, labels, scale, latency, width),
+            lambda width: distributions.violins(samples, labels, scale, latency, words.label(LOGARITHMIC), width),
         ),
     ]  # fmt: skip
 

@@ -77,13 +77,14 @@ def ecdf(
 
 
 def violins(
-    samples: Sequence[Sample], labels: Sequence[str], unit: tuple[str, float], title: str, width: int = WIDE
+    samples: Sequence[Sample], labels: Sequence[str], unit: tuple[str, float], title: str, scale: str, width: int = WIDE
 ) -> dict[str, Any]:
-    """A density a contender, a stroke at its median and a short one at its p99. As Vega-Lite."""
+    """A density a contender, a stroke at its median and a short one at its p99. ``scale`` is what a logarithmic one is
+    called. As Vega-Lite."""
     name, size = unit
     rows = [density(each, label, size) for each, label in zip(samples, labels, strict=True)]
     seen = [end for row in rows for end in (row.points[0], row.points[-1])]
-    frame = Frame(rows, seen, f"{title}, {name}", width)
+    frame = Frame(rows, seen, f"{title}, {name}", width, scale=scale)
     areas = [
         {"i": at, "x": _short(x), "d": level}
         for at, row in enumerate(rows)

@@ -9,12 +9,13 @@ from whichpu.reports.charts import INK, WIDE, Frame, Ratio, is_heading
 from whichpu.reports.picture import choosable, fading
 
 
-def forest(rows: Sequence[Ratio], title: str, width: int = WIDE) -> dict[str, Any]:
-    """A dot a contender with its interval, around a line at 1; headings part the figures. As Vega-Lite."""
+def forest(rows: Sequence[Ratio], title: str, scale: str, width: int = WIDE) -> dict[str, Any]:
+    """A dot a contender with its interval, around a line at 1; headings part the figures. ``scale`` is what a
+    logarithmic one is called. As Vega-Lite."""
     import altair as alt
 
     seen = [value for row in rows for value in (row.value, row.low, row.high) if value is not None and value > 0]
-    frame = Frame(rows, [*seen, 1.0], title, width)
+    frame = Frame(rows, [*seen, 1.0], title, width, scale=scale)
     known = [(frame.place(at) | {"who": row.name}, row) for at, row in enumerate(rows) if row.value]
     data = [{**place, "x": row.value, "tip": row.label} for place, row in known]
     bars = [{**place, "x": row.low, "x2": row.high} for place, row in known if row.low and row.high]

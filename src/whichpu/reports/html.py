@@ -167,7 +167,7 @@ def page(files: Sequence[tuple[str, Campaign | ScenarioRun]], normalise_to: str 
 
 
 def context(files: Sequence[tuple[str, Campaign | ScenarioRun]], normalise_to: str | None = None) -> dict[str, Any]:
-    """What the templates of campaigns and scenarios ask for. Raises :class:`whichpu.errors.UserError` as :func:`page`."""
+    """What the templates of campaigns and scenarios ask for. Raises as :func:`page` does."""
     from whichpu.reports import scenarios
 
     campaigns = [(name, one) for name, one in files if isinstance(one, Campaign)]
