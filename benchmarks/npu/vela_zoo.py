@@ -670,7 +670,7 @@ def moves() -> Iterator[Made]:
         yield f"ARG_MAX-{dtype}", single("ARG_MAX", MAP, (1, 8, 8), dtype, "int32", [3], output_type=2)
         yield f"ARG_MIN-{dtype}", single("ARG_MIN", MAP, (1, 8, 8), dtype, "int32", [3], output_type=2)
         yield f"PADV2-{dtype}", padded_with(dtype)
-    quant = {"feed": {"scale": None}, "give": {"scale": None}}
+    quant: dict[str, Any] = {"feed": {"scale": None}, "give": {"scale": None}}
     yield "RESHAPE-unquantised", single("RESHAPE", MAP, (1, 1024), parameters=[[1, 1024]], **quant)
     yield "TRANSPOSE-unquantised", single("TRANSPOSE", MAP, MAP, parameters=[[0, 2, 1, 3]], **quant)
     yield "PAD-unquantised", single("PAD", MAP, (1, 10, 8, 16), parameters=[[[0, 0], [1, 1], [0, 0], [0, 0]]], **quant)
@@ -692,8 +692,9 @@ def moves() -> Iterator[Made]:
 def transposes() -> Iterator[Made]:
     for perm in itertools.permutations(range(4)):
         for dtype in ("int8", "int16", "int32"):
-            for shape in ((1, 4, 6, 8), (2, 4, 6, 8)):
-                said = "".join(map(str, perm)) + ("-batch2" if shape[0] == 2 else "") + f"-{dtype}"
+            for batch in (1, 2):
+                shape: tuple[int, ...] = (batch, 4, 6, 8)
+                said = "".join(map(str, perm)) + ("-batch2" if batch == 2 else "") + f"-{dtype}"
                 yield (
                     f"TRANSPOSE-{said}",
                     single("TRANSPOSE", shape, [shape[a] for a in perm], dtype, parameters=[perm]),
@@ -724,7 +725,7 @@ def transposes() -> Iterator[Made]:
 
 
 def strided(
-    begin: Any, end: Any, steps: Any, out: Sequence[int], shape: Sequence[int] = MAP, dtype: str = "int8", **masks: int
+    begin: Any, end: Any, steps: Any, out: Sequence[int], shape: Sequence[int] = MAP, dtype: str = "int8", **masks: Any
 ) -> bytes:
     return single("STRIDED_SLICE", shape, out, dtype, parameters=[begin, end, steps], **masks)
 

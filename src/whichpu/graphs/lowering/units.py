@@ -7,7 +7,6 @@ goes to one QuantizeLinear and nowhere else, and the integer types agree.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -209,7 +208,5 @@ def _same_scale(unit: Unit) -> bool:
 def _equal(one: Tensor | None, other: Tensor | None) -> bool:
     if one is other:
         return True
-    sides: Sequence[float] = [
-        0.0 if t is None else s for t in (one, other) if (s := _scalar(t)) is not None or t is None
-    ]
-    return len(sides) == 2 and sides[0] == sides[1]
+    sides = [0.0 if tensor is None else _scalar(tensor) for tensor in (one, other)]
+    return None not in sides and sides[0] == sides[1]
