@@ -246,6 +246,24 @@ def test_names_alike_are_told_apart_by_precision() -> None:
     assert not any("[" in each.contender for each in nway.labelled([one, silent]))
 
 
+def test_names_in_brackets_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    from rich.console import Console
+
+    from whichpu.reports.nway import show
+
+    entries = [
+        entry(f"GPU [{each}]", model="gru [v2]", values={"latency_mean": value(1e6)}) for each in ("fp16", "int8")
+    ]
+    show(entries, nway.held(entries), [], Console(width=120))
+    printed = capsys.readouterr().out
+    assert "gru [v2]" in printed and "baseline: GPU [fp16]" in printed
+
+
+def test_two_machines_are_a_caveat() -> None:
+    one, other = (entry(name, machine=f"board {name}", values={"latency_mean": value(1e6)}) for name in "ab")
+    assert ruling("latency_mean", one, other).caveats[0] == "on two machines: board a; the baseline's is board b"
+
+
 def test_rounding_is_in_the_ranges() -> None:
     one = entry("a", values={name: value(1e6, step=1e6) for name in ("latency_mean", "latency_min", "latency_max")})
     other = entry("b", values={name: value(2e6, step=1e6) for name in ("latency_mean", "latency_min", "latency_max")})

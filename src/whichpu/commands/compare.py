@@ -22,9 +22,7 @@ PAIRS_MOST = 8
 
 
 def compare(
-    results: Annotated[
-        list[Path], typer.Argument(metavar="RESULT...", help="Campaign files, scenario files, other tools' results.")
-    ],
+    results: Annotated[list[Path], options.results()],
     baseline: Annotated[
         str | None, typer.Option(metavar="NAME", help="Contender or file to compare with (default: the fastest).")
     ] = None,

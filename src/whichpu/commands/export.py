@@ -14,7 +14,7 @@ from whichpu.errors import UserError
 
 
 def export(
-    results: Annotated[list[Path], typer.Argument(metavar="RESULT...", help="Files of results, of any kind.")],
+    results: Annotated[list[Path], options.results("Files of results, of any kind.")],
     to: Annotated[
         str,
         typer.Option(

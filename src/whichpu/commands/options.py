@@ -68,6 +68,11 @@ def target(help: str) -> Any:
     return typer.Option(metavar="[NAME=]TARGET", help=help, autocompletion=lambda: list(TARGETS))
 
 
+def results(help: str = "Campaign files, scenario files, other tools' results.") -> Any:
+    """Files of results; many, so that each is made a path without typer's longer way."""
+    return typer.Argument(metavar="RESULT...", parser=Path, help=help)
+
+
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 Data = Annotated[Path | None, file("Task (.toml) or samples (.npz). Default: seeded random.")]
 Forms = Annotated[list[Path] | None, file("Another file form of the same network.")]

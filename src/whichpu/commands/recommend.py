@@ -23,9 +23,7 @@ def most(help: str, metavar: str = "TIME") -> Any:
 
 
 def recommend(
-    results: Annotated[
-        list[Path], typer.Argument(metavar="RESULT...", help="Campaign files, scenario files, other tools' results.")
-    ],
+    results: Annotated[list[Path], options.results()],
     max_latency: Annotated[str | None, most("At most this latency: the statistic that all have.")] = None,
     max_latency_mean: Annotated[str | None, most("At most this mean latency.")] = None,
     max_median: Annotated[str | None, most("At most this median latency.")] = None,

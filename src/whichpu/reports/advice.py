@@ -12,7 +12,7 @@ from whichpu.reports import units
 from whichpu.reports.figures import together
 from whichpu.reports.prose import Translator
 from whichpu.reports.prose import advice as messages  # noqa: F401  # its messages are then known
-from whichpu.reports.tables import Column, fits, print_item, print_tables, table
+from whichpu.reports.tables import Column, fits, print_item, print_tables, safe, table
 from whichpu.results.entries import Value
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def show(advice: Advice, screen: Console, language: str = "en") -> None:
 
 
 def _show(advice: Advice, screen: Console, translator: Translator) -> None:
-    screen.print(f"\n[bold]{translator.label('Recommendation')}[/bold]: {advice.model}", markup=True)
+    screen.print(f"\n[bold]{translator.label('Recommendation')}[/bold]: {safe(advice.model or "")}")
     listed(screen, "", (reason.text for reason in advice.reasons))
     listed(screen, translator.label("What would let one in"), (each.reason.text for each in advice.relax))
     listed(screen, translator.label("What would change it"), (each.reason.text for each in _once(advice.flips)))

@@ -40,10 +40,10 @@ def show(found: Assignment, screen: Console, language: str = "en") -> None:
     if found.choices:
         rows = found.choices
         columns = [
-            Column(translator.label("unit"), [row.unit for row in rows], folds=True),
+            Column(translator.label("processing unit"), [row.unit for row in rows], folds=True),
             Column(translator.label("contender"), [row.contender for row in rows], folds=True),
             Column(translator.label("rate (1/s)"), [units.digits(row.rate_per_s) for row in rows]),
-            Column(translator.label("load"), [units.digits(row.load) for row in rows]),
+            Column(translator.label("load of the unit"), [units.digits(row.load) for row in rows]),
             Column(translator.label("power (W)"), [units.digits(row.power_w) for row in rows]),
         ]
         print_tables(screen, Column(translator.label("model"), [row.model for row in rows], folds=True), {"": columns})

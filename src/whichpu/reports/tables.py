@@ -96,7 +96,9 @@ def table(title: str, columns: Sequence[Column]) -> Table:
     from rich import box
     from rich.table import Table
 
-    made = Table(box=box.SIMPLE_HEAD, title=title or None, title_justify="left", title_style="dim", pad_edge=False)
+    made = Table(
+        box=box.SIMPLE_HEAD, title=safe(title) or None, title_justify="left", title_style="dim", pad_edge=False
+    )
     for column in columns:
         made.add_column(safe(column.heading), justify="right" if column.right else "left", no_wrap=column.right)
     for cells in zip(*(column.cells for column in columns), strict=True):

@@ -140,7 +140,10 @@ def _caveats(governing: tuple[str, ...], one: Entry, other: Entry, mine: Value, 
     silent = tuple(term for term in governing if term not in QUIET and term not in mine.terms)
     silent_there = tuple(term for term in governing if term not in QUIET and term not in theirs.terms)
     files = (one.file, other.file) if silent != silent_there or one.file == other.file else TWO
-    return _sentences(silent, silent_there, *files, one.sha256 != other.sha256)
+    said = _sentences(silent, silent_there, *files, one.sha256 != other.sha256)
+    if one.machine and other.machine and one.machine != other.machine:
+        return (f"on two machines: {one.machine}; the baseline's is {other.machine}", *said)
+    return said
 
 
 @lru_cache(maxsize=10_000)

@@ -165,8 +165,9 @@ said(
 said("score.most", "The difference is largest on {model}.")
 said(
     "score.most.unknown",
-    "The difference is largest on {model}. The file doesn't tell in which precision {contender} ran; if it is quantised,"
-    " {model} may be the more sensitive to quantisation. Its fp32 form, scored on the same data, would tell.",
+    "The difference is largest on {model}. The file doesn't tell in which precision {contender} ran; if it is"
+    " quantised, {model} may be the more sensitive to quantisation. Its fp32 form, scored on the same data, would"
+    " tell.",
 )
 said(
     "score.most.quantised",
