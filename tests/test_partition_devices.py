@@ -63,3 +63,15 @@ def test_the_chips_part_is_one_convex_region_whatever_the_order(drawn, random):
     again = partition("whole", network(moved), terms([taken[index] for index in old]))
     inside = [index for region in found.regions for index in region]
     assert sorted(old[index] for region in again.regions for index in region) == inside
+
+
+def test_what_the_sources_do_not_tell_of_starts_no_chip():
+    given = Terms([False, False, True], lambda operator: False, {}, [True, False, False])
+    found = partition("whole", network([[], [0], [1]]), given)
+    assert (found.regions, found.left) == ([[2]], {})
+
+
+def test_the_edge_tpus_section_holds_no_body():
+    found = partition("leading", network([[], [0]], within=["", "/if/then_branch"]), terms([True, True]))
+    assert found.regions == [[0]]
+    assert "body" in found.left[1]

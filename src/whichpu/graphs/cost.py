@@ -22,7 +22,7 @@ LISTED = ("com.microsoft", "ai.onnx")
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """One operator's cost for one inference."""
+    """One operator's cost for one inference; in the body of a loop, for one round."""
 
     macs: int | None
     parameters: int
