@@ -11,6 +11,7 @@ which operators are stored: what a group can reach is a closure.
 from __future__ import annotations
 
 from collections import defaultdict
+from heapq import heappop, heappush
 
 from whichpu.graphs.graph import CONVERSIONS, Graph, Operator
 from whichpu.graphs.partition import Partition, Terms
@@ -43,12 +44,16 @@ class _Walk:
         self.free = [index for index, count in enumerate(self.missing) if not count]
         self.ready: dict[str, list[int]] = defaultdict(list)
         """Taken operators that can start a group, by the body they stand in: no group spans two."""
+        self.bodies: list[str] = []
+        """A heap of the bodies that have some."""
 
     def groups(self) -> list[list[int]]:
         found = []
         self._pass_free(frozenset())
-        while any(self.ready.values()):
-            found.append(self._group(min(body for body, members in self.ready.items() if members)))
+        while self.bodies:
+            body = heappop(self.bodies)
+            if self.ready[body]:
+                found.append(self._group(body))
         return found
 
     def _pass_free(self, border: set[int] | frozenset[int]) -> list[int]:
@@ -57,7 +62,10 @@ class _Walk:
         while self.free:
             index = self.free.pop()
             if self.taken[index]:
-                self.ready[self.operators[index].within].append(index)
+                body = self.operators[index].within
+                if not self.ready[body]:
+                    heappush(self.bodies, body)
+                self.ready[body].append(index)
             elif index in border:
                 waiting.append(index)
             else:

@@ -17,16 +17,19 @@ from whichpu.graphs.partition.between import kept_apart
 def partition(graph: Graph, terms: Terms) -> Partition:
     """Maximal runs of taken operators in Vela's order, each body by itself."""
     found: list[list[int]] = []
-    for within in dict.fromkeys(operator.within for operator in graph.operators):
-        found += _runs(scheduled(graph, within), terms.taken)
+    bodies: dict[str, list[Operator]] = {}
+    for operator in graph.operators:
+        bodies.setdefault(operator.within, []).append(operator)
+    for within, own in bodies.items():
+        found += _runs(scheduled(graph, own, within), terms.taken)
     regions = sorted(sorted(region) for region in found)
     return Partition(regions, kept_apart=kept_apart(graph, regions))
 
 
-def scheduled(graph: Graph, within: str = "") -> list[Operator]:
+def scheduled(graph: Graph, own: Sequence[Operator], within: str = "") -> list[Operator]:
     """The operators of one body, depth first: last output first, last input first; unused ones last."""
-    ends = [tensor.producer for tensor in graph.outputs if tensor.producer is not None]
-    own = [operator for operator in graph.operators if operator.within == within]
+    outputs = [] if within else graph.outputs
+    ends = [tensor.producer for tensor in outputs if tensor.producer is not None]
     loose = [operator for operator in own if not any(tensor.consumers for tensor in operator.outputs)]
     order: list[Operator] = []
     seen: set[int] = set()

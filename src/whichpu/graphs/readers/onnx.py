@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import ChainMap
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +99,7 @@ class _Builder:
         opset = next((entry.version for entry in self.model.opset_import if entry.domain in ("", "ai.onnx")), None)
         return Graph(self.name, "onnx", self.operators, inputs, outputs, opset, self.notes).connect()
 
-    def _body(self, body: Any, names: dict[str, Tensor], within: str) -> list[Tensor]:
+    def _body(self, body: Any, names: MutableMapping[str, Tensor], within: str) -> list[Tensor]:
         """Add a body's operators; ``names`` holds the tensors in sight and gains the body's own."""
         types = onnx_shapes.types(body)
         for tensor in self.constants.of(body, within):
@@ -117,7 +118,7 @@ class _Builder:
                 produced.add(output)
         return inputs
 
-    def _node(self, node: Any, names: dict[str, Tensor], types: Mapping[str, Any], within: str) -> None:
+    def _node(self, node: Any, names: MutableMapping[str, Tensor], types: Mapping[str, Any], within: str) -> None:
         inputs = [names[name] if name else None for name in node.input]
         outputs = [_tensor(name, types) for name in node.output if name]
         names.update((tensor.name, tensor) for tensor in outputs)
@@ -128,7 +129,7 @@ class _Builder:
         attributes, bodies = _attributes(node)
         called = node.name or next(iter(filter(None, node.output)), node.op_type)
         for attribute, body in bodies:
-            self._body(body, dict(names), f"{within}/{called}/{attribute}")
+            self._body(body, ChainMap({}, names), f"{within}/{called}/{attribute}")
         domain = "" if node.domain == "ai.onnx" else node.domain
         self.operators.append(
             Operator(len(self.operators), called, node.op_type, inputs, outputs, attributes, domain, within)
@@ -167,9 +168,9 @@ def _ordered(nodes: Sequence[Any], names: Mapping[str, Tensor], model: str) -> I
 
 
 def _in_order(nodes: Sequence[Any], names: Mapping[str, Tensor]) -> bool:
-    seen = set(names)
+    seen = set[str]()
     for node in nodes:
-        if any(name not in seen for name in _taken(node)):
+        if any(name not in seen and name not in names for name in _taken(node)):
             return False
         seen.update(node.output)
     return True
