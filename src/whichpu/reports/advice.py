@@ -76,7 +76,8 @@ def show(advice: Advice, screen: Console, language: str = "en") -> None:
 
 
 def _show(advice: Advice, screen: Console, translator: Translator) -> None:
-    screen.print(f"\n[bold]{translator.label('Recommendation')}[/bold]: {safe(advice.model or "")}")
+    model = safe(advice.model or "")
+    screen.print(f"\n[bold]{translator.label('Recommendation')}[/bold]: {model}")
     listed(screen, "", (reason.text for reason in advice.reasons))
     listed(screen, translator.label("What would let one in"), (each.reason.text for each in advice.relax))
     listed(screen, translator.label("What would change it"), (each.reason.text for each in _once(advice.flips)))
