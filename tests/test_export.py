@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from whichpu import UserError, api
 from whichpu.api.exporting import FORMATS
 from whichpu.results import reported
+from whichpu.results.entries import Entry, Value
 from whichpu.results.exporters import pytest_benchmark
 from whichpu.results.latencies import steady_blocks
 
@@ -181,6 +182,23 @@ def test_a_contender_without_single_latencies_is_left_out_by_name(run, to):
     assert found.left_out[0] == f"GRU_Apple, Hailo-8L: {STUDY[0].name} holds no single latencies"
     with pytest.raises(UserError, match="no file has any"):
         api.export(STUDY, to)
+
+
+def test_latencies_of_contenders_called_alike(tmp_path):
+    def kept(name, models, with_times):
+        entries = [Entry(model=model, contender="GPU", file=name, sha256=name, tool="t",
+                         values={"latency_mean": Value(value=1e6, unit="ns")}) for model in models]  # fmt: skip
+        found = reported.Reported(format="trtexec", tool="t", source=reported.Source(name, name), entries=entries)
+        found.samples = {"GPU": [1e6, 2e6]} if with_times else {}
+        return found
+
+    reported.save(reported.merged([kept("a", ["m"], True), kept("b", ["n"], False)]), tmp_path / "two.json")
+    found = api.export([tmp_path / "two.json"], "pytest-benchmark")
+    assert [each["name"] for each in json.loads(found.data)["benchmarks"]] == ["GPU"]
+    assert found.left_out == ["n, GPU: b holds no single latencies"]
+    both = reported.merged([kept("a", ["m", "n"], True), kept("b", ["o"], True)])
+    reported.save(both, tmp_path / "both.json")
+    assert "are called so" in api.export([tmp_path / "both.json"], "pytest-benchmark").left_out[0]
 
 
 # ---------------------------------------------------------------- build servers, traces

@@ -67,6 +67,9 @@ def _has_any(each: Sampled) -> bool:
 def _why(each: Sampled) -> str:
     if not each.entry.values:
         return next(iter(each.entry.absent.values()), "it has no figures")
+    content, name = each.file.content, each.entry.contender
+    if isinstance(content, Reported) and {name, _kept(each.entry)} & content.samples.keys():
+        return f"several contenders of {each.entry.file} are called so, and single latencies are kept by that name"
     return f"{each.entry.file} holds no single latencies"
 
 
@@ -78,10 +81,18 @@ def _of_file(file: File) -> Iterator[tuple[Entry, list[Round]]]:
             yield entry, _rounds(results[entry.contender]) if entry.values else []
         return
     samples = content.samples if isinstance(content, Reported) else {}
-    alike = Counter(entry.contender for entry in entries)
+    names = Counter(entry.contender for entry in entries)
+    in_file = Counter((entry.contender, entry.file) for entry in entries)
     for entry in entries:
-        latencies = samples.get(entry.contender) if alike[entry.contender] == 1 else None
+        name = entry.contender
+        kept = name if names[name] == 1 else _kept(entry)
+        latencies = samples.get(kept) if in_file[name, entry.file] == 1 else None
         yield entry, [Round(0, [], list(latencies))] if latencies else []
+
+
+def _kept(entry: Entry) -> str:
+    """Under what latencies are kept where files are merged that call contenders alike."""
+    return f"{entry.contender} ({entry.file})"
 
 
 def _rounds(result: Result) -> list[Round]:

@@ -154,8 +154,7 @@ def merged(several: Sequence[Reported]) -> Reported:
         return several[0]
     hashes = hashlib.sha256("".join(each.source.sha256 for each in several).encode())
     tools = list(dict.fromkeys(each.tool for each in several))
-    samples = [each.samples for each in several]
-    names = [name for one in samples for name in one]
+    names = [name for each in several for name in {entry.contender for entry in each.entries}]
     return Reported(
         format="several",
         tool=", ".join(tools),
