@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
 from whichpu.recommend.advice import Change, Side, Source
+from whichpu.recommend.asked import COST
 from whichpu.recommend.prices import TABLE
 from whichpu.results.nway import Contender
 
@@ -25,6 +26,8 @@ def figure(each: Contender, key: str) -> list[str | float]:
     """A contender's figure as it stands in a sentence: ``[value, unit]``, with the step that its source prints."""
     found = each.entry.values[key]
     shown: list[str | float] = [found.value, found.unit]
+    if key == COST:
+        return exactly(found.value, found.unit)
     return [*shown, found.step] if found.step else shown
 
 
