@@ -147,7 +147,7 @@ def test_compare_with_a_baseline_that_is_not_there(told: Told, campaign_file: Pa
 def test_report(told: Told, campaign_file: Path, tmp_path: Path) -> None:
     page = tmp_path / "page.html"
     ran = told("report", campaign_file, "-o", page, "--json")
-    assert ran.status == 0 and json.loads(ran.out) == {"path": str(page)}
+    assert ran.status == 0 and json.loads(ran.out)["path"] == str(page)
     assert "onnxruntime" in page.read_text(encoding="utf-8")
     ran = told("report", campaign_file, "-o", tmp_path / "nowhere" / "page.html")
     assert ran.status == 1 and "can't write" in ran.err

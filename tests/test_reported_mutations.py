@@ -29,7 +29,7 @@ SAMPLES = sorted(
 )
 MUTATIONS = 200
 """Of each sample: more than 10,000 in all."""
-SLOW_S = 2.0
+SLOW_S = 10.0
 """No damaged sample takes this long, by far."""
 
 WORDS = (
