@@ -22,7 +22,7 @@ from importlib import metadata
 from pathlib import Path
 
 from whichpu.errors import ConversionError, UserError
-from whichpu.models import onnx_file
+from whichpu.models import lead, onnx_file
 from whichpu.worker.wire import TensorSpec
 
 PRECISIONS = ("fp32", "default")
@@ -33,12 +33,6 @@ SIMPLIFY = "measure this model on runtimes that take ONNX as it is, or simplify 
 COLOUR = re.compile("\x1b\\[[0-9;]*m")
 STACK = re.compile(r"^Traceback \(most recent call last\):\n(?:[ \t].*\n)*", re.MULTILINE)
 """A Python traceback without the exception that ends it."""
-LEAD = {
-    "ORT_DISABLE_TELEMETRY": "1",  # pnnx carries ONNX Runtime inside
-    "PIP_REQUIRE_VIRTUALENV": "1",
-    "PIP_NO_INDEX": "1",  # the first does nothing in a virtual environment
-    "PIP_DISABLE_PIP_VERSION_CHECK": "1",
-}
 PNNX_TYPES = {
     "float32": "f32",
     "float16": "f16",
@@ -242,7 +236,7 @@ def make(
         work.mkdir()
         form.mkdir()
         _copy_model(source, work)
-        ended = _run(command(), work, form / LOG, timeout_s)
+        ended = lead.run(command(), work, form / LOG, timeout_s)
         _check(ended, converter, source, work, form / LOG, kept.with_name(kept.name + ".failed.log"))
         for name in converter.makes:
             shutil.move(work / name, form / name)
@@ -325,39 +319,6 @@ def _external_files(source: Path) -> set[str]:
         if Path(name).is_absolute() or ".." in Path(name).parts:
             raise ConversionError(f"{source} keeps weights in {name}, outside its own folder")
     return names
-
-
-def _run(command: Sequence[str], folder: Path, log: Path, timeout_s: float) -> int | None:
-    """The exit status of the command, negative for a signal; ``None`` when it was killed for being late."""
-    environment = {**os.environ, **LEAD, "TMPDIR": str(folder)}
-    with log.open("wb") as words:
-        process = subprocess.Popen(
-            command,
-            cwd=folder,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=words,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-        try:
-            return process.wait(timeout_s)
-        except subprocess.TimeoutExpired:
-            return None
-        finally:
-            _kill_group(process)
-
-
-def _kill_group(process: subprocess.Popen[bytes]) -> None:
-    """End the process and all it started; harmless when they have ended."""
-    if hasattr(os, "killpg"):
-        try:
-            os.killpg(process.pid, signal.SIGKILL)
-        except (ProcessLookupError, PermissionError):
-            pass
-    else:
-        process.kill()
-    process.wait()
 
 
 def _check(ended: int | None, converter: Converter, source: Path, work: Path, log: Path, failed_log: Path) -> None:

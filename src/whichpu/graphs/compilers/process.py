@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -15,19 +14,17 @@ from typing import Any
 
 from whichpu.errors import UserError
 from whichpu.graphs.capability import Target
-from whichpu.models import onnx_file
+from whichpu.models import lead, onnx_file
 
 LEAD = {
-    "ORT_DISABLE_TELEMETRY": "1",
     "DO_NOT_TRACK": "1",
-    "PIP_NO_INDEX": "1",
-    "PIP_REQUIRE_VIRTUALENV": "1",
-    "PIP_DISABLE_PIP_VERSION_CHECK": "1",
     "PYTHONSAFEPATH": "1",  # a child beside our rknn.py must not take it for the toolkit (Python 3.11 on)
+    "PYTHONUNBUFFERED": "1",
     "no_proxy": "",
     "http_proxy": "http://127.0.0.1:9",  # the discard port: what asks the network is refused at once
     "https_proxy": "http://127.0.0.1:9",
 }
+"""What a compiler gets besides :data:`whichpu.models.lead.GUARDS`."""
 
 
 @dataclass(frozen=True)
@@ -49,28 +46,8 @@ class Ended:
 
 def run(command: Sequence[str], folder: Path, timeout_s: float) -> Ended:
     """Run a command in ``folder``, its home and temporary folder too; all it started has ended afterwards."""
-    environment = {**os.environ, **LEAD, "TMPDIR": str(folder), "HOME": str(folder), "PYTHONUNBUFFERED": "1"}
     log = folder / "tool.log"
-    with log.open("wb") as words:
-        process = subprocess.Popen(
-            list(command),
-            cwd=folder,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=words,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-        try:
-            status: int | None = process.wait(timeout_s)
-        except subprocess.TimeoutExpired:
-            status = None
-        finally:
-            try:
-                os.killpg(process.pid, signal.SIGKILL)
-            except (ProcessLookupError, PermissionError):
-                pass
-            process.wait()
+    status = lead.run(command, folder, log, timeout_s, {**LEAD, "HOME": str(folder)})
     return Ended(status, log.read_text(errors="replace"))
 
 
