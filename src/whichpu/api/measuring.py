@@ -155,6 +155,7 @@ def measure(
     meters: str = "auto",
     meter_window_s: float | None = None,
     power_limit_w: float | None = None,
+    fail_on_fallback: bool = False,
     watch: Watch | None = None,
 ) -> Measurement:
     """Measure one model on every target of ``on`` (``all``: every runtime within reach).
@@ -174,7 +175,8 @@ def measure(
     without a pause for so many seconds (:attr:`Measurement.sustained`).
     ``meters``: sensors are read in windows of ``meter_window_s`` (default: what the slowest sensor needs) after the
     latency blocks where one tells power (``auto``), in any case (``windows``), or not at all (``off``).
-    ``power_limit_w``: the time above it is counted.
+    ``power_limit_w``: the time above it is counted. ``fail_on_fallback``: a contender of which an operator runs on
+    another unit than the one asked for is refused.
     Raises :class:`whichpu.UserError` for the user's mistakes; a contender's trouble is a row.
     """
     from whichpu.campaign import plan as planning
@@ -207,6 +209,7 @@ def measure(
         meters=meters,
         meter_window_s=meter_window_s,
         power_limit_w=power_limit_w,
+        fail_on_fallback=fail_on_fallback,
         variants=tuple(variants),
     )
     network = artefact.load(Path(model), [Path(form) for form in forms], shapes, siblings)

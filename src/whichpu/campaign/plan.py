@@ -28,9 +28,12 @@ from whichpu.results.schema import (
     ModelInfo,
     Result,
     Settings,
+    Status,
 )
 from whichpu.targets import bundle, local
 from whichpu.targets.link import Link, WorkerTrouble
+from whichpu.targets.local import HERE
+from whichpu.targets.place import Place
 from whichpu.targets.target import ALL, Target, interpreter, parse
 from whichpu.tasks import Task, inferences
 from whichpu.tasks import load as load_task
@@ -44,6 +47,9 @@ BASELINE = " (baseline)"
 LOOPS: dict[str, LoopAsked] = {"auto": "auto", "native": "native", "python": "python"}
 
 METERS: dict[str, MetersAsked] = {"auto": "auto", "windows": "windows", "off": "off"}
+
+STATUSES: tuple[Status, ...] = ("refused", "crashed", "hung", "out-of-memory", "bad-output")
+"""What a worker's trouble makes of a row; any other is our bug."""
 
 AGAIN = ("hung", "crashed", "out-of-memory")
 """Statuses that another try may mend; a resumed campaign gives it."""
@@ -64,6 +70,33 @@ class Contender(msgspec.Struct, kw_only=True):
     native_why_not: str | None = None
     loop: Loop = "python"
     named: bool = True
+    builds: bool = False
+    """Whether its runtime first builds what it loads."""
+    built: str | None = None
+    """The folder, where it runs, of what was built."""
+
+    def job(self, inputs: list[wire.TensorSpec] | None) -> wire.Open:
+        """What its worker is to load."""
+        return wire.Open(
+            backend=self.target.backend,
+            device=self.target.device,
+            model=str(self.path.absolute()),
+            format=self.format,
+            precision=self.target.precision,
+            threads=self.result.threads,
+            options=self.target.options,
+            inputs=inputs,
+            loop=self.loop,
+            built=self.built,
+        )
+
+    def trouble(self, trouble: WorkerTrouble) -> None:
+        """Make a trouble the row's status and reason."""
+        result = self.result
+        result.status = next((status for status in STATUSES if status == trouble.kind), "bug")
+        if trouble.kind == "fallback":
+            result.status, result.fell_back = "refused", True
+        result.why, result.remedy, result.words = str(trouble), trouble.remedy, trouble.words or None
 
 
 class Plan(msgspec.Struct, kw_only=True):
@@ -78,6 +111,8 @@ class Plan(msgspec.Struct, kw_only=True):
     random: bool = False
     onnx: Path | None = None
     root: str = "/"
+    place: Place = HERE
+    """Where its workers run; the reference's always run here."""
 
 
 class Wishes(msgspec.Struct, kw_only=True, frozen=True):
@@ -109,6 +144,7 @@ class Wishes(msgspec.Struct, kw_only=True, frozen=True):
     """Precisions that are measured, ``fp32`` (the model as given) among them; none: the model as given."""
     loop: str = "auto"
     """``native`` where a contender can, ``python`` for all, or ``auto``: native when every contender can."""
+    fail_on_fallback: bool = False
 
 
 def make(model: Model, wishes: Wishes, watch: Watch, against: Model | None = None) -> Plan:
@@ -239,7 +275,8 @@ def describe(wishes: Wishes) -> tuple[wire.Hello, list[Found]]:
             found.append(_explicit(name, target, descriptions[target.backend, target.python]))
     if len(found) < len(parsed):
         named = {str(entry.target) for entry in found}
-        everything = [entry for backend in hello.backends for entry in _offered(descriptions[backend, None])]
+        within = [descriptions[backend, None] for backend in hello.backends]
+        everything = [entry for one in within if one.usable or not one.rare for entry in _offered(one)]
         found = [entry for entry in everything if str(entry.target) not in named] + found
     _no_twins(found)
     return hello, found
@@ -471,6 +508,7 @@ def _contender(entry: Found, model: Model, specs: list[wire.TensorSpec], setting
     except ConversionError as problem:
         _refuse(result, problem)
         return contender
+    contender.builds = contender.format in description.builds
     result.form_sha256, contender.precision, contender.bytes = form.sha256, form.precision, form.bytes
     result.doubts = _converter_doubts(form)
     if form.sha256 not in [known.sha256 for known in model.forms.values()]:
@@ -728,6 +766,7 @@ def _settings(wishes: Wishes, cpus: list[int]) -> Settings:
         loop=_asked_loop(wishes.loop),
         data=_data_name(wishes.data) if wishes.data is not None else "random, seeded",
         sustained_s=wishes.sustained_s,
+        fail_on_fallback=wishes.fail_on_fallback,
     )
 
 

@@ -19,8 +19,8 @@ from whichpu.campaign.plan import Contender, Plan
 from whichpu.campaign.watch import Watch
 from whichpu.results.column import pack
 from whichpu.results.doubts import TIES_ITSELF
-from whichpu.results.schema import Block, Reading, Settings
-from whichpu.targets import local
+from whichpu.results.placement import in_words
+from whichpu.results.schema import Block, Reading, Result, Settings
 from whichpu.targets.link import Link, WorkerTrouble
 from whichpu.worker import wire
 
@@ -131,7 +131,7 @@ def _prepare(seat: Seat, plan: Plan, inputs: Path, check: Check, meters: Meters)
     """Start, load, first inference, warm up, freeze."""
     settings, result, target = plan.campaign.settings, seat.contender.result, seat.contender.target
     with seat.attempt():
-        seat.link = local.start(
+        seat.link = plan.place.start(
             target.python, threads=result.threads, cpus=settings.cpus, timeout_s=settings.timeout_s, where=seat.name
         )
     with seat.attempt() as link:
@@ -140,7 +140,9 @@ def _prepare(seat: Seat, plan: Plan, inputs: Path, check: Check, meters: Meters)
         tied, first_whole = result.effective.get(TIES_ITSELF), _first_whole(seat)
         outputs = inputs.with_name(f"first-{id(seat)}.npz")
         with memory.watched(meters, link.pid, first_whole) as sampled:
-            _enter_opened(seat, link.ask(job_of(seat.contender, plan), wire.Opened))
+            _enter_opened(seat, link.ask(seat.contender.job(plan.campaign.model.inputs), wire.Opened))
+            if settings.fail_on_fallback:
+                _refuse_fallback(result)
             seat.reading.first_ns = link.ask(wire.Bind(str(inputs), str(outputs)), wire.Bound).first_ns
         check.first(outputs, result)
         patience_s = settings.timeout_s + WARM_LEAST * seat.reading.first_ns / 1e9
@@ -164,25 +166,18 @@ def _enter_opened(seat: Seat, opened: wire.Opened) -> None:
     reading.load_ns, reading.import_ns, reading.rss_bytes = opened.load_ns, opened.import_ns, opened.rss_bytes
     result.boundary = opened.boundary
     result.precision, result.effective, result.versions = opened.precision, opened.effective, opened.versions
+    result.placement = opened.placement
     if opened.precision.ran == wire.AS_IN_THE_GRAPH and seat.contender.precision is not None:
         evidence = f"{opened.precision.evidence}: {seat.contender.precision}"
         result.precision = wire.Precision(seat.contender.precision, evidence)
 
 
-def job_of(contender: Contender, plan: Plan) -> wire.Open:
-    """What a contender's worker is to load."""
-    target = contender.target
-    return wire.Open(
-        backend=target.backend,
-        device=target.device,
-        model=str(contender.path.absolute()),
-        format=contender.format,
-        precision=target.precision,
-        threads=contender.result.threads,
-        options=target.options,
-        inputs=plan.campaign.model.inputs,
-        loop=contender.loop,
-    )
+def _refuse_fallback(result: Result) -> None:
+    """Raises :class:`WorkerTrouble` where operators run on another unit than the one asked for."""
+    elsewhere = result.placement.elsewhere if result.placement is not None else []
+    if elsewhere:
+        remedy = "measure it without --fail-on-fallback, or mend the model: whichpu fix"
+        raise WorkerTrouble("fallback", in_words(result.placement), remedy)
 
 
 def _plan_blocks(seat: Seat, settings: Settings) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from whichpu.campaign import application, stop
+from whichpu.campaign.building import build_all
 from whichpu.campaign.check import Check
 from whichpu.campaign.lookout import Lookout
 from whichpu.campaign.metering import Meters
@@ -16,8 +17,7 @@ from whichpu.campaign.rounds import Seat, run_round
 from whichpu.campaign.sustained import run_sustained
 from whichpu.campaign.watch import Watch
 from whichpu.results import store
-from whichpu.results.schema import Campaign, Status
-from whichpu.targets.link import WorkerTrouble
+from whichpu.results.schema import Campaign
 
 
 def run(plan: Plan, path: Path | None, watch: Watch) -> Campaign:
@@ -32,6 +32,7 @@ def run(plan: Plan, path: Path | None, watch: Watch) -> Campaign:
     with Check(plan, watch) as check:
         if plan.task is not None and campaign.application is None:
             campaign.application = application.timed(plan.task, check.outputs_by_sample(application.MOST))
+        build_all(plan, watch)
         with Lookout(campaign, plan.root) as lookout, Meters(campaign, plan.root) as meters:
             while active := _active(plan):
                 known = [reading.round for result in campaign.results for reading in result.readings]
@@ -61,15 +62,9 @@ def _enter(seat: Seat, plan: Plan) -> None:
     if seat.trouble is None:
         result.status = "measured"
         return
-    result.status = _status(seat.trouble)
-    result.why, result.remedy, result.words = str(seat.trouble), seat.trouble.remedy, seat.trouble.words or None
+    seat.contender.trouble(seat.trouble)
     indices = [spec.name for spec in plan.campaign.model.inputs if np.dtype(spec.dtype).kind in "iu"]
     if result.status == "refused" and indices and plan.random:
         result.remedy = (
             f"random data may be out of range for {', '.join(indices)}: give real samples with --data FILE.npz"
         )
-
-
-def _status(trouble: WorkerTrouble) -> Status:
-    known: tuple[Status, ...] = ("refused", "crashed", "hung", "out-of-memory", "bad-output")
-    return next((status for status in known if status == trouble.kind), "bug")

@@ -14,11 +14,9 @@ from whichpu.campaign.check import Check
 from whichpu.campaign.lookout import Lookout
 from whichpu.campaign.metering import SUSTAINED_READINGS, Meters
 from whichpu.campaign.plan import Contender, Plan
-from whichpu.campaign.rounds import job_of
 from whichpu.campaign.watch import Watch
 from whichpu.results.column import pack
 from whichpu.results.schema import Sustained
-from whichpu.targets import local
 from whichpu.targets.link import Link, WorkerTrouble
 from whichpu.worker import wire
 
@@ -112,14 +110,14 @@ def _endure(
     """Load, run the first inference, then window after window. Raises :class:`WorkerTrouble`."""
     settings, name = plan.campaign.settings, contender.result.name
     watch.endures(name, 0.0, run.told.asked_s)
-    with local.start(
+    with plan.place.start(
         contender.target.python,
         threads=contender.result.threads,
         cpus=settings.cpus,
         timeout_s=settings.timeout_s,
         where=name,
     ) as link:
-        link.ask(job_of(contender, plan), wire.Opened)
+        link.ask(contender.job(plan.campaign.model.inputs), wire.Opened)
         outputs = inputs.with_name("first.npz")
         run.told.first_ns = link.ask(wire.Bind(str(inputs), str(outputs)), wire.Bound).first_ns
 

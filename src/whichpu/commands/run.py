@@ -9,7 +9,7 @@ import typer
 
 from whichpu.commands import options
 from whichpu.commands.output import SUFFIX, destination, empty, interruptible, nothing_measured, progress, tell
-from whichpu.errors import UserError
+from whichpu.errors import EXIT_CHECK, UserError
 
 
 def run(
@@ -59,6 +59,10 @@ def run(
         str | None, options.time("Length of such a window (default: what the slowest sensor needs).")
     ] = None,
     power_limit: Annotated[str | None, options.power("Count the time that a contender takes more: 15W.")] = None,
+    fail_on_fallback: Annotated[
+        bool,
+        typer.Option("--fail-on-fallback", help="Refuse what runs on another unit than asked, even in part; exit 2."),
+    ] = False,
     timeout: options.Timeout = "120s",
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the campaign in --output.")] = False,
     overwrite: options.Overwrite = False,
@@ -97,10 +101,15 @@ def run(
             meters=meters,
             meter_window_s=options.given(options.seconds, meter_window),
             power_limit_w=options.given(options.watts, power_limit),
+            fail_on_fallback=fail_on_fallback,
             timeout_s=options.seconds(timeout),
             watch=watch,
         )
     tell(outcome.campaign, path, as_json)
+    fell_back = [row.name for row in outcome.campaign.results if row.fell_back]
+    if fail_on_fallback and fell_back:
+        typer.echo(f"Fell back to another unit: {', '.join(fell_back)}.", err=True)
+        raise typer.Exit(EXIT_CHECK)
     asked = [row for row in outcome.figures if not row.yardstick] or outcome.figures
     if all(row.median_ns is None for row in asked):
         raise nothing_measured(path)

@@ -25,8 +25,25 @@ SUFFIXES = {
     ".param": "ncnn",
     ".mnn": "mnn",
     ".xml": "openvino",
+    ".hef": "hef",
+    ".engine": "engine",
+    ".plan": "engine",
+    ".rknn": "rknn",
+    ".pte": "pte",
+    ".vmfb": "vmfb",
+    ".mlmodel": "mlmodel",
+    ".mlpackage": "mlpackage",
+    ".json": "mxnet",
 }
-KINDS = "ONNX (.onnx), exported PyTorch program (.pt2), TFLite (.tflite), OpenVINO IR (.xml), ncnn (.param), MNN (.mnn)"
+KINDS = (
+    "ONNX (.onnx), exported PyTorch program (.pt2), TFLite (.tflite), OpenVINO IR (.xml), ncnn (.param), MNN (.mnn),"
+    " Hailo (.hef), TensorRT (.engine), RKNN (.rknn), ExecuTorch (.pte), IREE (.vmfb), Core ML (.mlmodel, .mlpackage),"
+    " MXNet (-symbol.json)"
+)
+FOLDERS = (".mlpackage",)
+"""A form of these suffixes is a folder."""
+BEGINNINGS = {b"\x01HEF": "hef", b"RKNN": "rknn"}
+"""What a form's first bytes are, where they tell it."""
 SIBLINGS = (".onnx", ".pt2", ".tflite")
 Shapes = Mapping[str | None, Sequence[int]]
 
@@ -74,6 +91,8 @@ def _some(path: Path, specs: list[TensorSpec]) -> list[TensorSpec]:
 def format_of(path: Path) -> str:
     """The form's format, by content where the format can be told by it. Raises :class:`UserError`."""
     if path.is_dir():
+        if path.suffix.lower() in FOLDERS:
+            return SUFFIXES[path.suffix.lower()]
         raise UserError(f"{path} is a folder, not a model file", f"give a file: {KINDS}")
     if not path.exists():
         raise UserError(f"there is no file {path}", _similar(path))
@@ -85,10 +104,14 @@ def format_of(path: Path) -> str:
         return "tflite"
     if head[:7] == b"7767517":
         return "ncnn"
-    if head[:4] == b"PK\x03\x04":
-        return _zip_format(path)
+    if head[4:8] == b"ET12":
+        return "pte"
+    if head[:4] in BEGINNINGS:
+        return BEGINNINGS[head[:4]]
     named = SUFFIXES.get(path.suffix.lower())
-    if named in ("tflite", "ncnn", "pt2") or named is None:
+    if head[:4] == b"PK\x03\x04" and named != "vmfb":  # IREE's modules are archives
+        return _zip_format(path)
+    if named in ("tflite", "ncnn", "pt2", "hef", "rknn", "pte") or named is None:
         what = f"is no {named} file" if named else "is not a model that WhichPU knows"
         raise UserError(f"{path} {what} (it begins with {head[:8]!r})", f"give one of: {KINDS}")
     return named
@@ -100,6 +123,10 @@ def files_of(path: Path, form: str) -> list[Path]:
         return [path, path.with_suffix(".bin")]
     if form == "openvino":
         return [path, path.with_suffix(".bin")]
+    if form == "mxnet":
+        return [path, path.with_name(path.name.replace("-symbol.json", "-0000.params"))]
+    if path.is_dir():
+        return sorted(file for file in path.rglob("*") if file.is_file())
     if form == "onnx":
         return [path, *(path.parent / name for name in onnx_file.external_files(onnx_file.read(path)))]
     return [path]

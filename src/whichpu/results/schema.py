@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from whichpu.results.column import Column
-from whichpu.worker.wire import Channel, Machine, Missing, Precision, TensorSpec
+from whichpu.worker.wire import Built, Channel, Machine, Missing, Placement, Precision, TensorSpec
 
 VERSION: Literal["whichpu.campaign/1"] = "whichpu.campaign/1"
 
@@ -83,7 +83,8 @@ class Reference(msgspec.Struct, kw_only=True, frozen=True):
 class Settings(msgspec.Struct, kw_only=True, frozen=True):
     """The plan's numbers. ``half_width`` and ``matters`` are relative: 0.02 is 2 %.
 
-    ``loop`` is the loop that was asked for; a reading's own says which ran.
+    ``loop`` is the loop that was asked for; a reading's own says which ran. With ``fail_on_fallback`` a contender of
+    which any operator runs on another unit is refused.
     """
 
     seed: int
@@ -99,6 +100,7 @@ class Settings(msgspec.Struct, kw_only=True, frozen=True):
     data: str
     loop: LoopAsked = "python"
     sustained_s: float | None = None
+    fail_on_fallback: bool = False
 
 
 class Difference(msgspec.Struct, kw_only=True, frozen=True):
@@ -310,7 +312,9 @@ class Result(msgspec.Struct, kw_only=True):
     ``baseline`` names the contender that this one is held against; ``None``: the fastest. ``model_sha256`` is the
     model's hash where that is one of the campaign's ``other_models``. ``variant`` is the form of the network that
     WhichPU made of the model (``fp16``, ``int8``); ``None``: the model itself. ``boundary`` is what a latency holds:
-    ``end_to_end`` is from inputs in host memory to outputs in host memory.
+    ``end_to_end`` is from inputs in host memory to outputs in host memory. ``placement`` tells on which units its
+    operators run, ``built`` how what it loads was built on the machine that measured it; ``None``: not told, nothing
+    built. ``fell_back``: it was refused because it would run on another unit than the one asked for.
     """
 
     name: str
@@ -339,6 +343,9 @@ class Result(msgspec.Struct, kw_only=True):
     score: float | None = None
     accuracy: Accuracy | None = None
     variant: str | None = None
+    placement: Placement | None = None
+    built: Built | None = None
+    fell_back: bool = False
     doubts: list[Doubt] = []
     readings: list[Reading] = []
     sustained: Sustained | None = None

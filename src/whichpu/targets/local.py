@@ -50,6 +50,24 @@ def start(
     return Link(process, stderr, where, timeout_s)
 
 
+class Here:
+    """This machine (:class:`whichpu.targets.place.Place`)."""
+
+    name: str | None = None
+    start = staticmethod(start)
+
+    def folder(self, *parts: str) -> str:
+        """Below the cache folder. Raises :class:`UserError` where there is none to be had."""
+        return str(bundle.writable_cache().joinpath(*parts))
+
+    def own(self) -> list[int]:
+        """The host itself."""
+        return [os.getpid()]
+
+
+HERE = Here()
+
+
 def others(measured: Sequence[int]) -> list[int]:
     """CPUs that are not measured; none when the measured ones are not pinned, or are all there are."""
     if not measured or not hasattr(os, "sched_getaffinity"):

@@ -11,8 +11,8 @@ from typing import IO, Any, Callable, Dict, List, Optional
 
 import numpy
 
-from . import conditions, endure, machine, measure, memory, meters, parts, scenarios, sequences, wire
-from .backends import BACKENDS, Arrays, Refused, Session, load, load_native
+from . import building, conditions, endure, machine, measure, memory, meters, parts, scenarios, sequences, wire
+from .backends import BACKENDS, Arrays, FellBack, Refused, Session, check_options, load, load_native
 from .meters.sampler import Sampler
 
 OUT_OF_MEMORY = ("bad_alloc", "bad allocation", "Failed to allocate memory")
@@ -78,6 +78,7 @@ class Worker:
         self.sampler: Optional[Sampler] = None
         self.handlers: Dict[type, Callable[[Any], Any]] = {
             wire.Describe: describe,
+            wire.Build: building.build,
             wire.Open: self.open,
             wire.Bind: self.bind,
             wire.Warm: self.warm,
@@ -109,7 +110,7 @@ class Worker:
         reason = backend.why_not()
         if reason is not None:
             raise Refused(reason.reason, reason.remedy)
-        _check_options(job, backend.OPTIONS)
+        check_options(job, backend.OPTIONS)
         self.memory = memory.Account()
         with self.memory.phase("import"):
             began = time.perf_counter_ns()
@@ -131,6 +132,7 @@ class Worker:
             precision=session.precision,
             rss_bytes=machine.rss_bytes(),
             boundary=session.boundary,
+            placement=session.placement,
         )
 
     def bind(self, request: wire.Bind) -> wire.Bound:
@@ -238,6 +240,8 @@ def describe(request: wire.Describe) -> wire.Description:
         remedy=None,
         formats=list(backend.FORMATS),
         options=dict(backend.OPTIONS),
+        builds=list(getattr(backend, "BUILDS", ())),
+        rare=getattr(backend, "RARE", False),
     )
     reason = backend.why_not()
     if reason is not None:
@@ -273,7 +277,7 @@ def open_session(job: wire.Open) -> Session:
 def failure_of(problem: BaseException) -> wire.Failure:
     """Any exception as data. Whatever a vendor's library raises is that library's refusal."""
     text = str(problem) or type(problem).__name__
-    kind = "refused"
+    kind = "fallback" if isinstance(problem, FellBack) else "refused"
     if isinstance(problem, wire.WireError):
         kind = "bad-request"
     elif isinstance(problem, MemoryError) or any(words in text for words in OUT_OF_MEMORY):
@@ -294,13 +298,6 @@ def _native(backend: str) -> "tuple[List[str], Optional[str]]":
         return devices, None
     except Exception as problem:
         return [], str(problem) or type(problem).__name__
-
-
-def _check_options(job: wire.Open, known: Dict[str, str]) -> None:
-    for name in job.options:
-        if name not in known:
-            takes = ", ".join(sorted(known)) or "none"
-            raise Refused("%s has no option %r; it takes: %s" % (job.backend, name, takes))
 
 
 def _inputs(path: str, session: Session) -> Arrays:

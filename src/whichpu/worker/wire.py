@@ -48,7 +48,7 @@ class Open:
 
     ``precision`` is ``fp32`` (every backend must then really run fp32) or ``default``
     (whatever the runtime does for a user who asks for nothing). ``loop`` is ``python`` or ``native``; where the native
-    one can't run, the Python one does, and ``effective`` says why.
+    one can't run, the Python one does, and ``effective`` says why. ``built`` is the folder that :class:`Build` filled.
     """
 
     backend: str
@@ -60,6 +60,17 @@ class Open:
     options: Dict[str, str] = field(default_factory=dict)
     inputs: Optional[List[TensorSpec]] = None
     loop: str = "python"
+    built: Optional[str] = None
+
+
+@dataclass
+class Build:
+    """Make what the backend loads (an engine, a compiled program) of ``job.model``, into ``folder``; what was made
+    there before is kept. It takes minutes, needs a process of its own, and is no part of a load time.
+    """
+
+    job: Open
+    folder: str
 
 
 @dataclass
@@ -220,6 +231,7 @@ class Close:
 
 REQUESTS: Dict[str, Type[Any]] = {
     "describe": Describe,
+    "build": Build,
     "open": Open,
     "bind": Bind,
     "warm": Warm,
@@ -288,7 +300,9 @@ class Offer:
 class Description:
     """A backend as found here. ``formats`` are model formats it takes, best first (``*``: any).
 
-    ``native`` are the devices that the native loop can run here; for none, ``native_why_not`` says why.
+    ``native`` are the devices that the native loop can run here; for none, ``native_why_not`` says why. ``builds`` are
+    the formats of which the backend first builds what it loads (:class:`Build`). ``rare``: few machines have it, and
+    where it can't run nobody misses it.
     """
 
     backend: str
@@ -301,6 +315,8 @@ class Description:
     offers: List[Offer] = field(default_factory=list)
     native: List[str] = field(default_factory=list)
     native_why_not: Optional[str] = None
+    builds: List[str] = field(default_factory=list)
+    rare: bool = False
 
 
 AS_IN_THE_GRAPH = "as in the graph"
@@ -313,6 +329,48 @@ class Precision:
 
     ran: str
     evidence: str
+
+
+@dataclass
+class Elsewhere:
+    """Operators on another unit than the one asked for: how many, of which kinds (``{"Resize": 2}``), and why.
+
+    ``names`` are some of them. ``reason`` is the runtime's, empty where it gives none.
+    """
+
+    unit: str
+    operators: int
+    kinds: Dict[str, int] = field(default_factory=dict)
+    reason: str = ""
+    names: List[str] = field(default_factory=list)
+
+
+@dataclass
+class Placement:
+    """Where a loaded model's operators run. ``units`` counts them by unit (``{"cuda": 60, "cpu": 3}``) as the runtime
+    does, after its own fusing; ``asked`` is the unit of the target; ``by`` is what told.
+
+    Where nothing tells, ``unknown`` says why, and ``units`` is empty.
+    """
+
+    asked: str
+    units: Dict[str, int] = field(default_factory=dict)
+    by: str = ""
+    elsewhere: List[Elsewhere] = field(default_factory=list)
+    unknown: Optional[str] = None
+
+
+@dataclass
+class Built:
+    """What building took, with what it made (file name to bytes) and how (``facts``: the builder's version, its flags).
+
+    ``was_there``: nothing was built now; the figures are of then.
+    """
+
+    wall_ns: int
+    files: Dict[str, int] = field(default_factory=dict)
+    facts: Dict[str, str] = field(default_factory=dict)
+    was_there: bool = False
 
 
 @dataclass
@@ -331,6 +389,7 @@ class Opened:
     precision: Precision
     rss_bytes: Optional[int]
     boundary: str = "end_to_end"
+    placement: Optional[Placement] = None
 
 
 @dataclass
@@ -633,8 +692,9 @@ class Closed:
 
 @dataclass
 class Failure:
-    """An error as data. ``kind``: ``refused`` (the runtime or the model says no), ``bad-request``
-    (the host or the user asked for what isn't there), ``out-of-memory`` or ``bug`` (ours)."""
+    """An error as data. ``kind``: ``refused`` (the runtime or the model says no), ``fallback`` (it would run on another
+    unit than asked), ``bad-request`` (the host or the user asked for what isn't there), ``out-of-memory`` or ``bug``
+    (ours)."""
 
     kind: str
     type: str
@@ -661,12 +721,21 @@ def request_from(line: str) -> "tuple[int, Any]":
         body = json.loads(line)
         kind = REQUESTS[body["request"]]
         fields = dict(body.get("with") or {})
-        if fields.get("inputs") and kind is Open:
-            fields["inputs"] = [TensorSpec(**spec) for spec in fields["inputs"]]
+        if kind is Open:
+            return int(body["id"]), _open(fields)
+        if kind is Build:
+            fields["job"] = _open(fields["job"])
         return int(body["id"]), kind(**fields)
     except (ValueError, KeyError, TypeError, AttributeError) as problem:
         what = "%s: %s" % (type(problem).__name__, problem)
         raise WireError("not a request of protocol %d: %s" % (PROTOCOL, what)) from problem
+
+
+def _open(fields: Dict[str, Any]) -> Open:
+    fields = dict(fields)
+    if fields.get("inputs"):
+        fields["inputs"] = [TensorSpec(**spec) for spec in fields["inputs"]]
+    return Open(**fields)
 
 
 def answer_line(number: Optional[int], answer: Any) -> str:

@@ -10,6 +10,14 @@ A backend is a module with these names (see ``null.py`` for the smallest one):
 ``offers()``   the :class:`~.wire.Offer` list: devices and precisions that can run here
 ``open(job)``  load ``job.model``, return a :class:`Session`; raise :class:`Refused` with the runtime's words
 
+``RARE``       True where few machines have it: ``--on all`` then leaves it out where it can't run
+
+Where loading is preceded by building (an engine, a compiled program) there are two more:
+
+``BUILDS``     formats that are to be built first
+``build(job, folder)``  write what ``open`` will load (from ``job.built``) into the empty ``folder``; return how it was
+               built as ``{fact: value}``: the builder's version, precision flags, whether a timing cache was used
+
 Vendor errors other than :class:`Refused` are reported as the runtime's refusal too, with their traceback.
 """
 
@@ -80,12 +88,17 @@ class Refused(Exception):
         self.remedy = remedy
 
 
+class FellBack(Refused):
+    """The runtime took the model, but would run all of it on another unit than the one asked for."""
+
+
 class Session:
-    """A loaded model. Subclasses set the four attributes and implement the methods.
+    """A loaded model. Subclasses set the first four attributes and implement the methods.
 
     ``effective`` holds the options the runtime reports (or was given) after loading: threads, providers, hints.
     ``load_ns`` is set where opening holds more than loading the model; else the worker times it. ``boundary`` is what
-    the bound call holds; one that leaves transfers out must say so.
+    the bound call holds; one that leaves transfers out must say so. ``placement`` tells where the operators run;
+    ``None`` where the target has one unit only. It may be a property: it is read after the load time.
     """
 
     inputs: List[wire.TensorSpec]
@@ -94,6 +107,7 @@ class Session:
     precision: wire.Precision
     load_ns: Optional[int] = None
     boundary = "end_to_end"
+    placement: Optional[wire.Placement] = None
 
     def bind(self, arrays: Arrays) -> Callable[[], Any]:
         """Copy ``arrays`` (in the order of ``inputs``) into buffers the runtime reads without further copies.
@@ -134,6 +148,14 @@ def load_native(name: str) -> ModuleType:
     if name not in NATIVE:
         raise Refused(NO_NATIVE.get(name, "%s has no native loop" % name))
     return importlib.import_module(NATIVE[name], __name__)
+
+
+def check_options(job: wire.Open, known: Dict[str, str]) -> None:
+    """Raises :class:`Refused` for an option that the backend doesn't have."""
+    for name in job.options:
+        if name not in known:
+            takes = ", ".join(sorted(known)) or "none"
+            raise Refused("%s has no option %r; it takes: %s" % (job.backend, name, takes))
 
 
 def not_installed(module: str, packages: str) -> Optional[WhyNot]:

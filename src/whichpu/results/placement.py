@@ -1,0 +1,49 @@
+"""Where a contender's operators ran, in words, and the doubt that some ran elsewhere."""
+
+from __future__ import annotations
+
+from whichpu.results.schema import Doubt, Result
+from whichpu.worker.wire import Elsewhere, Placement
+
+NAMED = 3
+"""Kinds of operators that a sentence names."""
+
+
+def in_words(placement: Placement | None) -> str:
+    """``3 of 66 operators run on cpu, not on cuda: 2 Resize, 1 NonMaxSuppression (no kernel)``."""
+    if placement is None:
+        return "its runtime tells nothing of where operators run"
+    if placement.unknown is not None:
+        return f"on which unit its operators run is not known: {placement.unknown}"
+    count = sum(placement.units.values())
+    if not placement.elsewhere:
+        return f"all {count:,} operators run on {placement.asked}"
+    return "; ".join(_part(part, count, placement.asked) for part in placement.elsewhere)
+
+
+def placement_doubts(result: Result) -> list[Doubt]:
+    """Operators elsewhere, or nothing known of an accelerator."""
+    placement = result.placement
+    if placement is None or not (placement.elsewhere or placement.unknown):
+        return []
+    if placement.unknown is not None:
+        return [Doubt(kind="placement-unknown", says=in_words(placement), advice="ask its vendor's profiler")]
+    count = sum(part.operators for part in placement.elsewhere)
+    return [
+        Doubt(
+            kind="fallback",
+            says=in_words(placement),
+            advice="whichpu analyze tells what keeps operators off a unit; --fail-on-fallback refuses such a contender",
+            facts={"operators_elsewhere": count, "operators": sum(placement.units.values())},
+        )
+    ]
+
+
+def _part(part: Elsewhere, count: int, asked: str) -> str:
+    kinds = sorted(part.kinds.items(), key=lambda pair: (-pair[1], pair[0]))
+    named = ", ".join(f"{number:,} {kind}" for kind, number in kinds[:NAMED])
+    more = f" and {len(kinds) - NAMED} kinds more" if len(kinds) > NAMED else ""
+    what = f": {named}{more}" if named else ""
+    why = f" ({part.reason})" if part.reason else ""
+    run = "runs" if part.operators == 1 else "run"
+    return f"{part.operators:,} of {count:,} operators {run} on {part.unit}, not on {asked}{what}{why}"
