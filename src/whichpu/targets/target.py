@@ -13,6 +13,9 @@ NAMED = re.compile(r"^([A-Za-z0-9][A-Za-z0-9 _.+/-]*)=(.+)$")
 PART = re.compile(r"^[A-Za-z0-9_.-]+$")
 PRECISIONS = ("fp32", "default")
 ALL = "all"
+CPU = "cpu"
+DEFAULT_DEVICE = {"coreml": "all", "hailo": "npu", "rknn": "npu", "tensorrt": "gpu"}
+"""The device of a target that names none, of backends that have no CPU to run on; of all others it is the CPU."""
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,7 +26,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     backend: str
-    device: str = "cpu"
+    device: str = CPU
     precision: str = "fp32"
     threads: int | None = None
     python: str | None = None
@@ -56,7 +59,7 @@ def parse(text: str) -> tuple[str | None, Target]:
     given = _options(text, options)
     return name, Target(
         backend=backend,
-        device=device.lower() or "cpu",
+        device=device.lower() or DEFAULT_DEVICE.get(backend, CPU),
         precision=_precision(text, given.pop("precision", "fp32")),
         threads=_threads(text, given.pop("threads", None)),
         python=interpreter(given.pop("python")) if "python" in given else None,

@@ -16,9 +16,10 @@ import importlib.util
 import os
 import struct
 import time
-from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple, Union
+from typing import Any, Callable, Dict, List, Optional, Tuple, Union
 
 from .. import wire
+from ..protobuf import Value, fields
 from . import Around, Channel, Found, Gone
 
 PERIOD_NS = 2_200_000
@@ -225,60 +226,20 @@ def utilisation(message: bytes, device_id: str, pids: List[int]) -> Optional[flo
         if _text(dict(monitor).get(1)) not in [str(pid) for pid in pids]:
             return None
         for number, value in monitor:
-            device: Dict[int, Union[int, bytes]] = dict(fields(_bytes(value))) if number == 4 else {}
+            device: Dict[int, Value] = dict(fields(_bytes(value))) if number == 4 else {}
             if device and _text(device.get(1)) == device_id:
-                (percent,) = struct.unpack("<d", _bytes(device.get(2, bytes(8))))
+                (percent,) = struct.unpack("<d", _bytes(device.get(2, memoryview(bytes(8)))))
                 return float(percent) if percent >= 0 else None
     except (ValueError, IndexError, struct.error) as problem:
         raise Gone("HailoRT's monitor wrote what can't be read (%s)" % problem) from None
     return None
 
 
-def fields(message: bytes) -> "Iterator[Tuple[int, Union[int, bytes]]]":
-    """Numbers and values of a protobuf message's fields: whole numbers as such, all others as bytes.
-
-    Raises :class:`ValueError` for what is none, :class:`IndexError` for a number cut short.
-    https://protobuf.dev/programming-guides/encoding
-    """
-    at = 0
-    while at < len(message):
-        key, at = _varint(message, at)
-        kind = key & 7
-        if kind == 0:
-            value, at = _varint(message, at)
-            yield key >> 3, value
-            continue
-        if kind == 2:
-            size, at = _varint(message, at)
-        elif kind in (1, 5):
-            size = 8 if kind == 1 else 4
-        else:
-            raise ValueError("wire type %d" % kind)
-        if at + size > len(message):
-            raise ValueError("cut short")
-        yield key >> 3, message[at : at + size]
-        at += size
-
-
-def _varint(message: bytes, at: int) -> Tuple[int, int]:
-    """A whole number, seven bits a byte, the lowest first; and where it ends."""
-    value = shift = 0
-    while True:
-        byte = message[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, at
-        shift += 7
-        if shift > 63:
-            raise ValueError("a number of more than ten bytes")
-
-
-def _bytes(value: Union[int, bytes]) -> bytes:
+def _bytes(value: Value) -> bytes:
     if isinstance(value, int):
         raise ValueError("a number where a text stands")
-    return value
+    return bytes(value)
 
 
-def _text(value: Union[int, bytes, None]) -> Optional[str]:
+def _text(value: Optional[Value]) -> Optional[str]:
     return None if value is None else _bytes(value).decode(errors="replace")
