@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import pathlib
+import shutil
+import subprocess
+import sys
 from typing import Any
 
 import numpy
@@ -9,11 +12,17 @@ import pytest
 from whichpu.worker import wire
 
 pytest.importorskip("ai_edge_litert")
+DELEGATE = pathlib.Path(__file__).parents[1] / "standins" / "tflite_delegate.c"
 GRU = pathlib.Path(__file__).parents[2] / "examples" / "apple_stock" / "gru.tflite"
 
 
-def tiny(path: pathlib.Path, custom: str | None = None, scalar: bool = False) -> str:
-    """``y = x + x`` of shape ``[n, 4]``, or of no dimension; or one custom operator."""
+def tiny(
+    path: pathlib.Path, custom: str | None = None, scalar: bool = False, count: int = 1, last: str | None = None
+) -> str:
+    """``y = x + x`` of shape ``[n, 4]``, or of no dimension, ``count`` times; ``last`` is an operator after them.
+
+    With ``custom``, one custom operator instead.
+    """
     flatbuffers = pytest.importorskip("flatbuffers")
     from ai_edge_litert import schema_py_generated as schema
 
@@ -27,14 +36,27 @@ def tiny(path: pathlib.Path, custom: str | None = None, scalar: bool = False) ->
         made.type, made.buffer = schema.TensorType.FLOAT32, 0
         return made
 
-    code, operator, graph, model = schema.OperatorCodeT(), schema.OperatorT(), schema.SubGraphT(), schema.ModelT()
-    code.builtinCode = schema.BuiltinOperator.CUSTOM if custom else schema.BuiltinOperator.ADD
-    code.deprecatedBuiltinCode, code.customCode, code.version = code.builtinCode, custom, 1
-    operator.opcodeIndex, operator.inputs, operator.outputs = 0, [0, 0], [1]
-    if not custom:
-        operator.builtinOptionsType, operator.builtinOptions = schema.BuiltinOptions.AddOptions, schema.AddOptionsT()
-    graph.tensors, graph.inputs, graph.outputs, graph.operators = [tensor("x"), tensor("y")], [0], [1], [operator]
-    model.version, model.operatorCodes, model.subgraphs, model.buffers = 3, [code], [graph], [schema.BufferT()]
+    def kind(name: str) -> Any:
+        code = schema.OperatorCodeT()
+        code.builtinCode = getattr(schema.BuiltinOperator, name)
+        code.deprecatedBuiltinCode, code.customCode, code.version = code.builtinCode, custom, 1
+        return code
+
+    def operator(number: int) -> Any:
+        made = schema.OperatorT()
+        made.opcodeIndex, made.inputs, made.outputs = int(number == count), [number], [number + 1]
+        if number < count:
+            made.inputs = [number, number]
+        if number < count and not custom:
+            made.builtinOptionsType, made.builtinOptions = schema.BuiltinOptions.AddOptions, schema.AddOptionsT()
+        return made
+
+    graph, model = schema.SubGraphT(), schema.ModelT()
+    names = ["x", *(f"t{number}" for number in range(1, count + bool(last))), "y"]
+    graph.tensors, graph.inputs, graph.outputs = [tensor(name) for name in names], [0], [len(names) - 1]
+    graph.operators = [operator(number) for number in range(len(names) - 1)]
+    codes = [kind("CUSTOM" if custom else "ADD"), *([kind(last)] if last else [])]
+    model.version, model.operatorCodes, model.subgraphs, model.buffers = 3, codes, [graph], [schema.BufferT()]
     builder = flatbuffers.Builder(1024)
     builder.Finish(model.Pack(builder), b"TFL3")
     path.write_bytes(bytes(builder.Output()))
@@ -71,10 +93,118 @@ def test_the_example_agrees_with_onnxruntime(asked):
     numpy.testing.assert_allclose(asked.run([window])[0], expected, atol=1e-5)
 
 
-def test_a_model_for_the_edge_tpu_is_refused_by_name(asked, tmp_path):
-    path = tiny(tmp_path / "m_edgetpu.tflite", custom="edgetpu-custom-op")
+@pytest.mark.parametrize(
+    ("custom", "unit", "device"), [("edgetpu-custom-op", "Edge TPU", "edgetpu"), ("ethos-u", "Ethos-U", "ethosu")]
+)
+def test_a_model_compiled_for_a_unit_is_refused_by_name(asked, tmp_path, custom, unit, device):
+    path = tiny(tmp_path / "compiled.tflite", custom=custom)
     failure = asked.ask(wire.Open("litert", "cpu", path, "tflite"))["failure"]
-    assert failure["kind"] == "refused" and "Edge TPU" in failure["message"] and failure["remedy"]
+    assert failure["kind"] == "refused" and unit in failure["message"] and f"litert:{device}" in failure["remedy"]
+
+
+def test_xnnpack_can_be_left_out(asked, tmp_path):
+    path, samples = tiny(tmp_path / "add.tflite", count=3), numpy.ones((1, 1, 4), "float32")
+    for asked_for, told in (("on", "3 of 3 operators"), ("off", "not used")):
+        opened = asked.ask(wire.Open("litert", "cpu", path, "tflite", options={"xnnpack": asked_for}))
+        assert opened["effective"]["xnnpack"] == told
+        numpy.testing.assert_array_equal(asked.run([samples])[0], 8 * samples[0])
+    failure = asked.ask(wire.Open("litert", "cpu", path, "tflite", options={"xnnpack": "maybe"}))["failure"]
+    assert "neither on nor off" in failure["message"]
+
+
+# ---------------------------------------------------------------- delegates: a real one, compiled here
+
+
+@pytest.fixture(scope="session")
+def delegate(tmp_path_factory):
+    compiler = shutil.which("cc")
+    if compiler is None:
+        pytest.skip("no C compiler to build the test's delegate with")
+    library = tmp_path_factory.mktemp("delegate") / "libtest_delegate.so"
+    subprocess.run([compiler, "-shared", "-fPIC", "-o", library, DELEGATE], check=True)
+    return str(library)
+
+
+def through(library: str, path: str, more: str = "", device: str = "npu") -> wire.Open:
+    options = {"delegate": library, **({"delegate-options": more} if more else {})}
+    return wire.Open("litert", device, path, "tflite", precision="default", options=options)
+
+
+def test_a_delegate_that_takes_all_runs_all(asked, tmp_path, delegate):
+    opened = asked.ask(through(delegate, tiny(tmp_path / "add.tflite", count=3)))
+    placement = opened["placement"]
+    assert (placement["asked"], placement["units"], placement["elsewhere"]) == ("npu", {"npu": 3}, [])
+    assert opened["effective"]["delegate"] == delegate and opened["effective"]["xnnpack"] == "not used"
+    assert opened["precision"]["ran"] == "unknown"
+    samples = numpy.ones((1, 1, 4), "float32")
+    numpy.testing.assert_array_equal(asked.run([samples])[0], 8 * samples[0])
+
+
+def test_what_a_delegate_leaves_is_told(asked, tmp_path, delegate):
+    opened = asked.ask(through(delegate, tiny(tmp_path / "add.tflite", count=3, last="RELU"), "take:2"))
+    placement = opened["placement"]
+    assert placement["units"] == {"npu": 2, "cpu": 2}
+    (rest,) = placement["elsewhere"]
+    assert rest["kinds"] == {"ADD": 1, "RELU": 1} and rest["names"] == ["ADD 2", "RELU 3"]
+    assert opened["effective"]["xnnpack"] == "2 of 4 operators" and opened["effective"]["delegate take"] == "2"
+    samples = numpy.ones((1, 1, 4), "float32")
+    numpy.testing.assert_array_equal(asked.run([samples])[0], 8 * samples[0])
+
+
+def test_a_delegate_that_takes_nothing_fell_back(asked, tmp_path, delegate):
+    path = tiny(tmp_path / "add.tflite")
+    failure = asked.ask(through(delegate, path, "take:0"))["failure"]
+    assert failure["kind"] == "fallback" and "took none of the model's 1 operators" in failure["message"]
+    failure = asked.ask(through(delegate, path, "take:0", "edgetpu"))["failure"]
+    assert "edgetpu_compiler" in failure["remedy"]
+
+
+def test_a_real_delegate_fails_on_fallback_through_the_whole_path(tmp_path, delegate):
+    path = tiny(tmp_path / "add.tflite", count=2)
+    target = f"litert:npu,delegate={delegate},delegate-options=take:1,precision=default"
+    command = [sys.executable, "-m", "whichpu", "run", path, "--on", target, "--budget", "1s", "--fail-on-fallback"]
+    ended = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=60)
+    assert ended.returncode == 2 and "1 of 2 operators runs on cpu, not on npu" in " ".join(ended.stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("library", "more", "message"),
+    [
+        ("/nowhere/libnone.so", "", "the delegate's library can't be loaded"),
+        ("libc.so.6", "", "libc.so.6 is no delegate"),
+        ("", "fail:no device is plugged in", "no device is plugged in"),
+        ("", "speed:high", "unknown option"),
+        ("", "speed", "write it as key:value"),
+    ],
+)
+def test_trouble_with_a_delegate_is_one_sentence(asked, tmp_path, delegate, library, more, message):
+    failure = asked.ask(through(library or delegate, tiny(tmp_path / "add.tflite"), more))["failure"]
+    assert failure["kind"] == "refused" and message in f"{failure['message']} {failure['remedy']}"
+    assert "\n" not in failure["message"]
+
+
+def test_devices_need_what_they_need(asked, tmp_path):
+    path = tiny(tmp_path / "add.tflite")
+    assert "edgetpu" in asked.ask(wire.Open("litert", "vpu", path, "tflite"))["failure"]["message"]
+    assert (
+        "needs to be told its delegate" in asked.ask(wire.Open("litert", "nnapi", path, "tflite"))["failure"]["message"]
+    )
+    job = wire.Open("litert", "cpu", path, "tflite", options={"delegate": "libx.so"})
+    assert "litert:npu" in asked.ask(job)["failure"]["remedy"]
+    assert asked.ask(wire.Open("litert", "npu", path, "tflite"))["failure"]["kind"] == "fallback"
+
+
+def test_compiled_models_compute_and_say_what_they_leave(asked, tmp_path, monkeypatch):
+    """LiteRT's accelerators by its CPU accelerator, which refuses to be called an accelerator of everything."""
+    from whichpu.worker.backends import litert_delegates
+
+    monkeypatch.setitem(litert_delegates.ACCELERATORS, "gpu", "CPU")
+    opened = asked.ask(wire.Open("litert", "gpu", str(GRU), "tflite"))
+    assert opened["effective"]["enforce_f32"] == "True" and opened["placement"]["units"] == {"gpu": 2280}
+    window = numpy.random.default_rng(0).random((2, 1, 60, 1), dtype="float32")
+    got = asked.run([window], whole=True)[0]
+    asked.ask(wire.Open("litert", "cpu", str(GRU), "tflite"))
+    numpy.testing.assert_allclose(got, asked.run([window], whole=True)[0], atol=1e-6)
 
 
 def test_refusals_name_what_is_refused(asked, tmp_path):

@@ -699,9 +699,11 @@ def _ask_runtime(model: Model, found: list[Found], wishes: Wishes) -> list[wire.
         formats = [format for format in entry.description.formats if format in model.paths]
         if not entry.description.usable or not formats:
             continue
-        job = wire.Open(entry.target.backend, entry.target.device, str(model.paths[formats[0]]), formats[0])
+        target = entry.target
+        job = wire.Open(target.backend, target.device, str(model.paths[formats[0]]), formats[0], target.precision)
+        job.options = target.options
         try:
-            with local.start(entry.target.python, timeout_s=wishes.timeout_s, where=entry.name) as link:
+            with local.start(target.python, timeout_s=wishes.timeout_s, where=entry.name) as link:
                 return link.ask(job, wire.Opened).inputs
         except WorkerTrouble as trouble:
             said.append(f"{entry.name}: {str(trouble).strip().splitlines()[0]}")

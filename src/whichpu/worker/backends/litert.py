@@ -1,4 +1,4 @@
-"""LiteRT (TensorFlow Lite) on the CPU, with its default XNNPACK delegate.
+"""LiteRT (TensorFlow Lite) on the CPU, with its default XNNPACK delegate or without; other units: ``litert_delegates``.
 
 Lowest-overhead call: ``set_tensor`` once (it copies into the interpreter's arena, which keeps inputs), then the C++
 ``Invoke`` beneath ``Interpreter.invoke`` (https://ai.google.dev/edge/litert). Quantised models keep their
@@ -11,7 +11,7 @@ import collections
 import importlib
 import importlib.util
 import re
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, List, Optional, Set, Tuple
 
 import numpy
 
@@ -19,12 +19,22 @@ from .. import wire
 from . import Arrays, Refused, Session, WhyNot, not_installed
 
 FORMATS = ("tflite",)
-OPTIONS: Dict[str, str] = {}
+OPTIONS: Dict[str, str] = {
+    "xnnpack": "on or off: operators on the CPU by XNNPACK, where it has them (default: on)",
+    "delegate": "a delegate's library, for units other than the CPU: litert:npu,delegate=/usr/lib/libvx_delegate.so",
+    "delegate-options": "what the delegate is told, as key:value+key:value",
+}
 PACKAGES = ("ai_edge_litert", "tflite_runtime")  # the second has no release since 2023, but armv7l wheels
 TYPES = {"float32": "fp32", "float16": "fp16", "uint8": "int8"}
 # Operators that multiply and accumulate: what they compute in is the model's precision.
 WEIGHTED = re.compile(r"(CONV|FULLY_CONNECTED|BATCH_MATMUL|LSTM|RNN|SVDF)")
-MOVES = ("QUANTIZE", "DEQUANTIZE", "CAST", "SHAPE", "DELEGATE")
+DELEGATE = "DELEGATE"
+MOVES = ("QUANTIZE", "DEQUANTIZE", "CAST", "SHAPE", DELEGATE)
+COMPILED = {
+    "edgetpu-custom-op": ("Edge TPU", "edgetpu", "(without _edgetpu in its name)"),
+    "ethos-u": ("Ethos-U NPU", "ethosu", "(Vela's input, without _vela in its name)"),
+}
+"""Operators that stand for what a unit's compiler took: the unit, its device here, how to know the file before it."""
 
 
 def why_not() -> Optional[WhyNot]:
@@ -38,20 +48,41 @@ def versions() -> Dict[str, str]:
 
 
 def offers() -> List[wire.Offer]:
+    from . import litert_delegates
+
     _interpreter_class()
-    return [wire.Offer("cpu")]
+    return [wire.Offer("cpu")] + litert_delegates.offers()
 
 
-def open(job: wire.Open) -> "LiteRt":
+def open(job: wire.Open) -> Session:
+    from . import litert_delegates
+
     if job.device != "cpu":
-        raise Refused("WhichPU runs LiteRT on the CPU only, not on %r" % job.device, "write the target as litert:cpu")
-    return LiteRt(_interpreter_class()(model_path=job.model, num_threads=job.threads), job)
+        return litert_delegates.open(job)
+    given = sorted(set(job.options) & {"delegate", "delegate-options"})
+    if given:
+        raise Refused(
+            "%s is for another unit than the CPU" % given[0], "write the target as litert:npu,%s=..." % given[0]
+        )
+    return LiteRt(interpreter(job), job)
+
+
+def interpreter(job: wire.Open, delegates: Optional[List[Any]] = None) -> Any:
+    """The model in an interpreter; ``delegates`` have taken what they take, XNNPACK takes the rest later."""
+    module, asked = importlib.import_module(_package() + ".interpreter"), job.options.get("xnnpack", "on")
+    if asked not in ("on", "off"):
+        raise Refused("xnnpack=%s is neither on nor off" % asked)
+    more: Dict[str, Any] = {"experimental_delegates": delegates} if delegates else {}
+    if asked == "off":
+        more["experimental_op_resolver_type"] = module.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    return module.Interpreter(model_path=job.model, num_threads=job.threads, **more)
 
 
 class LiteRt(Session):
     def __init__(self, interpreter: Any, job: wire.Open) -> None:
         self.interpreter = interpreter
-        self.precision = precision_of(interpreter)  # before the delegate takes operators over
+        earlier = taken(interpreter._get_ops_details())
+        self.precision = precision_of(interpreter)  # before XNNPACK takes operators over
         signature = _signature(interpreter)
         feeds = _ordered(interpreter.get_input_details(), signature.get("inputs", {}))
         if job.inputs:
@@ -65,7 +96,7 @@ class LiteRt(Session):
         self.outputs = _specs(reads, interpreter.get_output_details())
         self.effective = {
             "num_threads": str(job.threads),  # as given: the interpreter has no way to read it back
-            "xnnpack": _delegated(interpreter),
+            "xnnpack": _by_xnnpack(interpreter, earlier),
         }
 
     def bind(self, arrays: Arrays) -> Callable[[], Any]:
@@ -129,11 +160,13 @@ def _allocate(interpreter: Any) -> None:
     try:
         interpreter.allocate_tensors()
     except RuntimeError as problem:
-        if "edgetpu-custom-op" not in str(problem):
+        custom = next((name for name in COMPILED if name in str(problem)), "")
+        if not custom:
             raise
+        unit, device, how = COMPILED[custom]
         raise Refused(
-            "the model is compiled for the Edge TPU: it is one operator (edgetpu-custom-op) that no CPU can run",
-            "give the .tflite file it was compiled from (without _edgetpu in its name)",
+            "the model is compiled for the %s: it has an operator (%s) that no CPU can run" % (unit, custom),
+            "run it on litert:%s, or give the .tflite file it was compiled from %s" % (device, how),
         ) from problem
 
 
@@ -193,6 +226,29 @@ def _specs(named: Named, details: List[Dict[str, Any]]) -> List[wire.TensorSpec]
     return found
 
 
-def _delegated(interpreter: Any) -> str:
-    partitions = [row for row in interpreter._get_ops_details() if row["op_name"] == "DELEGATE"]
-    return "partitions: %d" % len(partitions) if partitions else "not used"
+def taken(rows: List[Dict[str, Any]]) -> Set[int]:
+    """Numbers of the operators that delegates run, of the rows of ``_get_ops_details``.
+
+    The list keeps every operator of the model, and has one row more (``DELEGATE``) for each group that a delegate took:
+    what lies between that row's outputs and its inputs.
+    """
+    makers = {int(made): int(row["index"]) for row in rows if row["op_name"] != DELEGATE for made in row["outputs"]}
+    operators = {int(row["index"]): row for row in rows}
+    found: Set[int] = set()
+    for group in [row for row in rows if row["op_name"] == DELEGATE]:
+        given, wanted = {int(index) for index in group["inputs"]}, [int(index) for index in group["outputs"]]
+        while wanted:
+            tensor = wanted.pop()
+            maker = makers.get(tensor)
+            if tensor not in given and maker is not None and maker not in found:
+                found.add(maker)
+                wanted += [int(index) for index in operators[maker]["inputs"]]
+    return found
+
+
+def _by_xnnpack(interpreter: Any, earlier: Set[int]) -> str:
+    """How many operators XNNPACK took; ``earlier`` are those that another delegate had taken."""
+    rows = interpreter._get_ops_details()
+    count = len([row for row in rows if row["op_name"] != DELEGATE])
+    mine = len(taken(rows) - earlier)
+    return "%d of %d operators" % (mine, count) if mine else "not used"
