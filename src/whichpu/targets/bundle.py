@@ -18,7 +18,24 @@ WORKER = Path(__file__).parent.parent / "worker"
 PACKAGE = "whichpu_worker"
 CARRIED = ("*.py", "loop.c", "loop-*.so")
 """Modules, the native loop, and that loop prebuilt where a wheel has it."""
-MAIN = f"import runpy\nrunpy.run_module({PACKAGE!r}, run_name='__main__', alter_sys=True)\n"
+MAIN = f"""\
+import sys
+missing = None
+if sys.version_info < (3, 8):
+    missing = ("is Python %d.%d, and the worker needs 3.8 or newer" % sys.version_info[:2], "name a newer one")
+elif sys.argv[1:2] != ["--keep"]:
+    import importlib.util
+    if importlib.util.find_spec("numpy") is None:
+        missing = ("has no NumPy, which the worker needs", sys.executable + " -m pip install numpy")
+if missing is None:
+    import runpy
+    runpy.run_module({PACKAGE!r}, run_name="__main__", alter_sys=True)
+else:
+    import json
+    failure = dict(kind="refused", type="Refused", message=sys.executable + " " + missing[0], traceback="")
+    sys.stdout.write("\\n" + json.dumps(dict(id=0, failure=dict(failure, remedy=missing[1]))) + "\\n")
+"""
+"""Any Python can read it, and tells in words why it can't run the worker."""
 
 
 def cache_folder() -> Path:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import select
 import signal
-import subprocess
 import time
-from typing import IO, Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
@@ -15,6 +12,7 @@ from whichpu.worker import wire
 
 Answer = TypeVar("Answer")
 TAIL_BYTES = 4_000
+"""Of a worker's last words."""
 
 
 class WorkerTrouble(Exception):
@@ -30,20 +28,65 @@ class WorkerTrouble(Exception):
         self.words = words
 
 
-class Link:
-    """One running worker process. Every method raises :class:`WorkerTrouble` and nothing else for its troubles."""
+class Process(Protocol):
+    """A worker's process, here or on a board, and the pipes to it."""
 
-    def __init__(self, process: subprocess.Popen[bytes], stderr: IO[bytes], where: str, timeout_s: float) -> None:
+    pid: int
+    patience_s: float
+    """How long it may take to answer what is written next."""
+
+    def write(self, line: bytes) -> None:
+        """Raises :class:`OSError` when it is gone."""
+        ...
+
+    def read(self, timeout_s: float) -> bytes | None:
+        """What it wrote since; nothing when it ended, ``None`` when it wrote nothing in time."""
+        ...
+
+    def stop(self) -> None:
+        """Stop all its threads; back when they have stopped. Raises :class:`ProcessLookupError` when it is gone."""
+        ...
+
+    def go(self) -> None:
+        """Let it run again. Raises :class:`ProcessLookupError` when it is gone."""
+        ...
+
+    def kill(self) -> None:
+        """End it and all that it started, at once."""
+        ...
+
+    def ended(self) -> int:
+        """How a process that closed its pipe ended, as :attr:`subprocess.Popen.returncode`."""
+        ...
+
+    def tail(self) -> str:
+        """The end of what it wrote to stderr."""
+        ...
+
+    def close(self) -> None:
+        """Kill it, and free the pipes."""
+        ...
+
+    def carry(self, request: Any) -> Any:
+        """The request as the worker can read it: files that it names are where the worker is."""
+        ...
+
+    def bring(self) -> None:
+        """Bring back the files that the worker wrote for the request carried last."""
+        ...
+
+
+class Link:
+    """One running worker. Every method raises :class:`WorkerTrouble` for the worker's troubles."""
+
+    def __init__(self, process: Process, where: str, timeout_s: float) -> None:
         self.process = process
-        self.stderr = stderr
         self.where = where
         self.timeout_s = timeout_s
         self.number = 0
         self.phase = "start"
         self.unread = b""
         self.frozen = False
-        assert process.stdin is not None and process.stdout is not None
-        self.requests, self.answers = process.stdin, process.stdout
         try:
             self.hello = self._greeted()
         except BaseException:  # Ctrl-C too
@@ -56,6 +99,7 @@ class Link:
 
     def ask(self, request: Any, answer: type[Answer], timeout_s: float | None = None) -> Answer:
         """Send one request and wait for its answer; a silent worker is killed after ``timeout_s``."""
+        self.process.patience_s = self.timeout_s if timeout_s is None else timeout_s
         self.send(request)
         return self.receive(answer, timeout_s)
 
@@ -64,8 +108,7 @@ class Link:
         self.number += 1
         self.phase = type(request).__name__.lower()
         try:
-            self.requests.write(wire.request_line(self.number, request).encode())
-            self.requests.flush()
+            self.process.write(wire.request_line(self.number, self.process.carry(request)).encode())
         except OSError:
             raise self._died(self.phase, time.monotonic()) from None
 
@@ -76,7 +119,9 @@ class Link:
             failure = msgspec.convert(body["failure"], wire.Failure)
             raise WorkerTrouble(failure.kind, failure.message, failure.remedy, failure.traceback)
         try:
-            return msgspec.convert(body["answer"], answer)
+            told = msgspec.convert(body["answer"], answer)
+            self.process.bring()
+            return told
         except (KeyError, msgspec.ValidationError) as problem:
             self.kill()
             raise WorkerTrouble(
@@ -85,38 +130,27 @@ class Link:
 
     def freeze(self) -> None:
         """Stop the worker's threads, so that it can't disturb another's block; back when they have stopped."""
-        self._signal(signal.SIGSTOP)
+        try:
+            self.process.stop()
+        except (ProcessLookupError, PermissionError):  # macOS says the second of a process that just died
+            raise self._died("freeze", time.monotonic()) from None
         self.frozen = True
-        for _ in range(1_000 if hasattr(os, "waitid") else 0):  # macOS has none
-            try:
-                if os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WNOHANG) is not None:
-                    return
-            except ChildProcessError:  # it died after its answer, and nobody can stop any more
-                raise self._died("freeze", time.monotonic()) from None
-            time.sleep(0.0002)
 
     def thaw(self) -> None:
         """Let a frozen worker run again."""
-        self._signal(signal.SIGCONT)
+        try:
+            self.process.go()
+        except (ProcessLookupError, PermissionError):
+            raise self._died("thaw", time.monotonic()) from None
         self.frozen = False
 
     def kill(self) -> None:
         """End the worker and all that it started, at once."""
-        try:
-            os.killpg(self.process.pid, signal.SIGKILL)
-        except (ProcessLookupError, PermissionError):
-            pass
-        self.process.wait()
+        self.process.kill()
 
     def close(self) -> None:
         """End the worker and free the pipes. It holds nothing that would be lost."""
-        self.kill()
-        try:
-            self.requests.close()
-        except OSError:
-            pass
-        self.answers.close()
-        self.stderr.close()
+        self.process.close()
 
     def __enter__(self) -> Link:
         return self
@@ -129,7 +163,11 @@ class Link:
         while True:
             line = self._line("start", self.timeout_s)
             try:
-                hello = msgspec.convert(msgspec.json.decode(line)["answer"], wire.Hello)
+                body = msgspec.json.decode(line)
+                if "failure" in body:
+                    failure = msgspec.convert(body["failure"], wire.Failure)
+                    raise WorkerTrouble(failure.kind, failure.message, failure.remedy)
+                hello = msgspec.convert(body["answer"], wire.Hello)
             except (msgspec.DecodeError, msgspec.ValidationError, KeyError, TypeError):
                 continue
             if hello.protocol != wire.PROTOCOL:
@@ -153,15 +191,15 @@ class Link:
         began = time.monotonic()
         while b"\n" not in self.unread:
             left_s = began + timeout_s - time.monotonic()
-            if left_s <= 0 or not select.select([self.answers], [], [], left_s)[0]:
+            piece = self.process.read(left_s) if left_s > 0 else None
+            if piece is None:
                 self.kill()
                 raise WorkerTrouble(
                     "hung",
                     f"{self.where} gave no answer within {timeout_s:g} s ({phase}) and was stopped",
                     "allow more time with --timeout, if it only is slow",
-                    self._tail(),
+                    self.process.tail(),
                 )
-            piece = os.read(self.answers.fileno(), 1 << 20)
             if not piece:
                 raise self._died(phase, began)
             self.unread += piece
@@ -170,31 +208,16 @@ class Link:
 
     def _died(self, phase: str, began: float) -> WorkerTrouble:
         elapsed_s = time.monotonic() - began
-        try:
-            self.process.wait(5.0)  # it closed its pipe; how it ends is its own to say, not our SIGKILL's
-        except subprocess.TimeoutExpired:
-            pass
-        self.kill()
-        words = self._tail()
+        status = self.process.ended()
+        words = self.process.tail()
         last = words.strip().splitlines()[-1:] if words.strip() else []
         said = f"; its last words: {last[0]}" if last else ""
         remedy = "measure without it, or with another version of the runtime"
         remedy += "; the campaign file keeps its last words" if words.strip() else ""
-        if self.process.returncode == -signal.SIGKILL:
+        if status == -signal.SIGKILL:
             remedy = "if the machine ran out of memory, the kernel's log says so: dmesg | tail"
-        ended = _ending(self.process.returncode)
-        return WorkerTrouble("crashed", f"{self.where} {ended} after {elapsed_s:.1f} s ({phase}){said}", remedy, words)
-
-    def _tail(self) -> str:
-        self.stderr.seek(0, os.SEEK_END)
-        self.stderr.seek(max(0, self.stderr.tell() - TAIL_BYTES))
-        return self.stderr.read().decode(errors="replace")
-
-    def _signal(self, which: signal.Signals) -> None:
-        try:
-            os.killpg(self.process.pid, which)
-        except (ProcessLookupError, PermissionError):  # macOS says the second of a process that just died
-            raise self._died(which.name, time.monotonic()) from None
+        said = f"{self.where} {_ending(status)} after {elapsed_s:.1f} s ({phase}){said}"
+        return WorkerTrouble("crashed", said, remedy, words)
 
 
 def _ending(returncode: int) -> str:

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import os
+import select
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
+from typing import IO, TypeVar
 
 from whichpu.targets import bundle
-from whichpu.targets.link import Link, WorkerTrouble
+from whichpu.targets.link import TAIL_BYTES, Link, WorkerTrouble
+
+Request = TypeVar("Request")
 
 QUIET = {
     # Telemetry and installs off before the process starts; see docs/safety.md.
@@ -47,7 +53,73 @@ def start(
     except OSError as problem:
         stderr.close()
         raise WorkerTrouble("refused", f"{python or sys.executable} does not start: {problem}") from problem
-    return Link(process, stderr, where, timeout_s)
+    return Link(LocalProcess(process, stderr), where, timeout_s)
+
+
+class LocalProcess:
+    """A worker on this machine (:class:`whichpu.targets.link.Process`), the leader of its process group."""
+
+    def __init__(self, process: subprocess.Popen[bytes], stderr: IO[bytes]) -> None:
+        assert process.stdin is not None and process.stdout is not None
+        self.process, self.stderr, self.pid = process, stderr, process.pid
+        self.requests, self.answers = process.stdin, process.stdout
+        self.patience_s = 0.0
+
+    def write(self, line: bytes) -> None:
+        self.requests.write(line)
+        self.requests.flush()
+
+    def read(self, timeout_s: float) -> bytes | None:
+        ready = select.select([self.answers], [], [], timeout_s)[0]
+        return os.read(self.answers.fileno(), 1 << 20) if ready else None
+
+    def stop(self) -> None:
+        os.killpg(self.pid, signal.SIGSTOP)
+        for _ in range(1_000 if hasattr(os, "waitid") else 0):  # macOS has none
+            try:
+                if os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WNOHANG) is not None:
+                    return
+            except ChildProcessError:  # it died after its answer, and nobody can stop any more
+                raise ProcessLookupError from None
+            time.sleep(0.0002)
+
+    def go(self) -> None:
+        os.killpg(self.pid, signal.SIGCONT)
+
+    def kill(self) -> None:
+        try:
+            os.killpg(self.pid, signal.SIGKILL)
+        except (ProcessLookupError, PermissionError):
+            pass
+        self.process.wait()
+
+    def ended(self) -> int:
+        try:
+            self.process.wait(5.0)  # it closed its pipe; how it ends is its own to say, not our SIGKILL's
+        except subprocess.TimeoutExpired:
+            pass
+        self.kill()
+        return self.process.returncode
+
+    def tail(self) -> str:
+        self.stderr.seek(0, os.SEEK_END)
+        self.stderr.seek(max(0, self.stderr.tell() - TAIL_BYTES))
+        return self.stderr.read().decode(errors="replace")
+
+    def close(self) -> None:
+        self.kill()
+        try:
+            self.requests.close()
+        except OSError:
+            pass
+        self.answers.close()
+        self.stderr.close()
+
+    def carry(self, request: Request) -> Request:
+        return request
+
+    def bring(self) -> None:
+        pass
 
 
 class Here:
@@ -63,6 +135,14 @@ class Here:
     def own(self) -> list[int]:
         """The host itself."""
         return [os.getpid()]
+
+    def clock_ns(self) -> int:
+        """What all times of a campaign are in."""
+        return time.perf_counter_ns()
+
+    def utc_ahead_ns(self) -> int:
+        """It is this machine."""
+        return 0
 
 
 HERE = Here()

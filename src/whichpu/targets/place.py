@@ -33,3 +33,11 @@ class Place(Protocol):
     def own(self) -> list[int]:
         """Processes there that are ours and measure nothing."""
         ...
+
+    def clock_ns(self) -> int:
+        """That machine's CLOCK_MONOTONIC."""
+        ...
+
+    def utc_ahead_ns(self) -> int:
+        """How far its time of day is ahead of this machine's."""
+        ...

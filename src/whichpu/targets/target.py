@@ -1,4 +1,4 @@
-"""A target's text: ``backend[:device][,option=value]...`` and ``NAME=`` before it to name a contender."""
+"""A target's text: ``backend[:device][@board][,option=value]...`` and ``NAME=`` before it to name a contender."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     """Where and how a model runs. ``options`` belong to the backend; ``python`` names another interpreter.
 
     ``precision`` is what is asked for: ``fp32``, or ``default`` for the runtime's own choice.
-    ``threads`` is ``None`` when the campaign's number holds.
+    ``threads`` is ``None`` when the campaign's number holds. ``board`` is the machine's name in ``whichpu.toml``
+    (``None``: this one), on which ``python`` then is.
     """
 
     backend: str
@@ -31,9 +32,10 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     threads: int | None = None
     python: str | None = None
     options: dict[str, str] = {}
+    board: str | None = None
 
     def __str__(self) -> str:
-        parts = [f"{self.backend}:{self.device}"]
+        parts = [f"{self.backend}:{self.device}" + (f"@{self.board}" if self.board is not None else "")]
         if self.precision != "fp32":
             parts.append(f"precision={self.precision}")
         if self.threads is not None:
@@ -49,12 +51,14 @@ def parse(text: str) -> tuple[str | None, Target]:
     named = NAMED.match(text)
     name, rest = (named.group(1).strip(), named.group(2)) if named else (None, text)
     head, *options = rest.split(",")
-    backend, _, device = head.partition(":")
+    unit, at, board = (word.strip() for word in head.partition("@"))
+    backend, _, device = unit.partition(":")
     backend, device = backend.strip(), device.strip()
-    if not PART.match(backend) or (":" in head and not PART.match(device)):
+    if not PART.match(backend) or (":" in unit and not PART.match(device)) or (at and not PART.match(board)):
         raise UserError(
             f"{text!r} is not a target",
-            "write it as BACKEND[:DEVICE][,OPTION=VALUE], for example onnxruntime:cpu or fast=openvino:cpu,threads=2",
+            "write it as BACKEND[:DEVICE][@BOARD][,OPTION=VALUE], for example onnxruntime:cpu, hailo@pi5 or"
+            " fast=openvino:cpu,threads=2",
         )
     given = _options(text, options)
     return name, Target(
@@ -62,9 +66,23 @@ def parse(text: str) -> tuple[str | None, Target]:
         device=device.lower() or DEFAULT_DEVICE.get(backend, CPU),
         precision=_precision(text, given.pop("precision", "fp32")),
         threads=_threads(text, given.pop("threads", None)),
-        python=interpreter(given.pop("python")) if "python" in given else None,
+        python=_python(given.pop("python", None), board),
         options=given,
+        board=board or None,
     )
+
+
+def board_of(text: str) -> str | None:
+    """The board that a target, or ``all@BOARD``, is on."""
+    rest = text.strip()
+    if rest.startswith(f"{ALL}@") and PART.match(rest[len(ALL) + 1 :]):
+        return rest[len(ALL) + 1 :]
+    return None if rest == ALL else parse(text)[1].board
+
+
+def _python(value: str | None, board: str) -> str | None:
+    """An interpreter on a board is looked for there."""
+    return value if value is None or board else interpreter(value)
 
 
 def _options(text: str, parts: list[str]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""``python worker.pyz [--cpus 0,1]``: answer requests on stdin until it closes."""
+"""``python worker.pyz [--cpus 0,1]``: answer requests on stdin until it closes. ``--keep``: see ``keep.py``."""
 
 import os
 import sys
@@ -15,7 +15,11 @@ for name, value in {
 }.items():
     os.environ.setdefault(name, value)
 
-from .serve import main  # noqa: E402
-
 if __name__ == "__main__":
+    if sys.argv[1:2] == ["--keep"]:  # needs no NumPy, and imports little
+        from .keep import main as keep
+
+        sys.exit(keep(sys.argv[2:]))
+    from .serve import main
+
     sys.exit(main(sys.argv[1:]))

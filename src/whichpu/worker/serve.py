@@ -39,8 +39,9 @@ def main(arguments: List[str]) -> int:
     # On a line of its own, whatever the interpreter printed before it.
     answers.write("\n" + wire.answer_line(0, wire.Hello(wire.PROTOCOL, os.getpid(), list(BACKENDS), machine.look())))
     worker = Worker()
-    for line in requests:
-        answers.write(worker.answer(line))
+    with requests, answers:
+        for line in requests:
+            answers.write(worker.answer(line))
     return 0
 
 

@@ -49,6 +49,7 @@ class Open:
     ``precision`` is ``fp32`` (every backend must then really run fp32) or ``default``
     (whatever the runtime does for a user who asks for nothing). ``loop`` is ``python`` or ``native``; where the native
     one can't run, the Python one does, and ``effective`` says why. ``built`` is the folder that :class:`Build` filled.
+    ``beside`` are the model's further files, by their paths from the folder it is in.
     """
 
     backend: str
@@ -61,6 +62,7 @@ class Open:
     inputs: Optional[List[TensorSpec]] = None
     loop: str = "python"
     built: Optional[str] = None
+    beside: List[str] = field(default_factory=list)
 
 
 @dataclass
@@ -114,11 +116,12 @@ class Measure:
 class Endure:
     """Run back to back for ``window_ns`` (one inference at least): one window of a sustained run.
 
-    The first ``kept`` latencies come back raw.
+    The first ``kept`` latencies come back raw. It runs for ``opening_ns`` before, of which nothing is told.
     """
 
     window_ns: int = 1_000_000_000
     kept: int = 50
+    opening_ns: int = 0
 
 
 @dataclass
@@ -247,6 +250,9 @@ REQUESTS: Dict[str, Type[Any]] = {
     "memory": TellMemory,
     "close": Close,
 }
+
+WITH_FILES = (Bind, Infer, Parts, LoadTest)
+"""Requests whose ``inputs`` the worker reads, and whose ``outputs`` it writes."""
 
 # ---------------------------------------------------------------- answers
 

@@ -1,0 +1,111 @@
+"""``whichpu.toml``: the boards within reach, and the options that commands have here unless others are given.
+
+[boards.pi5]
+host = "pi@raspberrypi.local"        # what you would type after ssh; your ssh config holds
+python = "~/hailo/bin/python"        # or the environment's folder; python3
+env = { HAILO_MONITOR = "1" }
+folder = "~/.cache/whichpu"          # where files are sent to; all gone after the campaign, unless
+keep = false                         # keep = true: models stay for the next time
+lock = "/tmp/whichpu.lock"           # whoever holds it has the board alone
+ssh = ["-p", "2222"]                 # more options of ssh
+
+[run]
+budget = "20s"                       # long options of `whichpu run`
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from whichpu.errors import UserError
+
+NAME = "whichpu.toml"
+NAMED = "WHICHPU_TOML"
+"""The environment variable that names the file."""
+
+
+class BoardEntry(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """How a board is reached, and where things lie on it."""
+
+    host: str
+    python: str = "python3"
+    env: dict[str, str] = {}
+    folder: str = "~/.cache/whichpu"
+    keep: bool = False
+    lock: str = "/tmp/whichpu.lock"
+    ssh: list[str] = []
+    patience_s: float = 300.0
+    """How long a lost link is tried again."""
+
+
+class Inventory(msgspec.Struct, kw_only=True):
+    """What a ``whichpu.toml`` says; empty where there is none."""
+
+    path: Path | None = None
+    boards: dict[str, BoardEntry] = {}
+    defaults: dict[str, dict[str, Any]] = {}
+    """Options by command."""
+
+    def board(self, name: str) -> BoardEntry:
+        """Raises :class:`UserError` for a board that is not in it."""
+        if name in self.boards:
+            return self.boards[name]
+        where = str(self.path) if self.path is not None else f"a {NAME} beside your models"
+        close = difflib.get_close_matches(name, self.boards, n=1)
+        meant = f"did you mean {close[0]}? " if close else ""
+        raise UserError(
+            f"no board is called {name!r}", f'{meant}name it in {where}: [boards.{name}] with host = "user@address"'
+        )
+
+
+def find(start: Path | None = None) -> Path | None:
+    """The file that ``$WHICHPU_TOML`` names; else the nearest, from this folder up; else the user's own."""
+    named = os.environ.get(NAMED)
+    if named:
+        return Path(named)
+    here = (start or Path.cwd()).absolute()
+    own = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "whichpu" / NAME
+    candidates = [folder / NAME for folder in (here, *here.parents)] + [own]
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def load(path: Path | None = None) -> Inventory:
+    """Read the file (default: the one that :func:`find` finds). Raises :class:`UserError`."""
+    path = path or find()
+    if path is None:
+        return Inventory()
+    try:
+        with path.open("rb") as file:
+            tables = tomllib.load(file)
+    except OSError as problem:
+        raise UserError(f"can't read {path}: {problem.strerror}", f"see what {NAMED} names") from problem
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
+        raise UserError(f"{path} is no TOML: {problem}", "docs/boards.md shows one") from problem
+    boards = _tables(path, "boards", tables.pop("boards", {}))
+    defaults = {name: options for name, options in tables.items() if isinstance(options, dict)}
+    if stray := sorted(set(tables) - set(defaults)):
+        raise UserError(f"{path}: {stray[0]} stands in no table", "put options of a command below [run] or another")
+    return Inventory(path=path, boards={name: _entry(path, name, boards[name]) for name in boards}, defaults=defaults)
+
+
+def _tables(path: Path, name: str, found: object) -> dict[str, Any]:
+    if not isinstance(found, dict) or not all(isinstance(entry, dict) for entry in found.values()):
+        raise UserError(f"{path}: [{name}] holds tables, one a board", f'[{name}.pi5] with host = "user@address"')
+    return found
+
+
+def _entry(path: Path, name: str, table: dict[str, Any]) -> BoardEntry:
+    try:
+        entry = msgspec.convert(table, BoardEntry)
+    except msgspec.ValidationError as problem:
+        keys = ", ".join(BoardEntry.__struct_fields__)
+        raise UserError(f"{path}, [boards.{name}]: {problem}", f"its keys are: {keys}") from problem
+    if not entry.host or entry.host.startswith("-"):
+        raise UserError(f"{path}, [boards.{name}]: {entry.host!r} is no host", "write what you would type after ssh")
+    return entry

@@ -1,0 +1,295 @@
+"""One connection to a board by the system's own OpenSSH: the user's config, keys and known hosts.
+
+Host keys are always checked, whatever the config says, and nothing is asked: no password, no yes or no.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import select
+import shlex
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from typing import IO, Any
+
+import msgspec
+
+from whichpu.errors import UserError
+from whichpu.targets import bundle
+from whichpu.targets.inventory import BoardEntry
+
+OPTIONS = {
+    "BatchMode": "yes",
+    "StrictHostKeyChecking": "yes",
+    "ConnectTimeout": "15",
+    "ServerAliveInterval": "30",
+    "ServerAliveCountMax": "4",
+    "ControlMaster": "no",
+    "ClearAllForwardings": "yes",
+    "ForwardAgent": "no",
+    "ForwardX11": "no",
+    "PermitLocalCommand": "no",
+    "RemoteCommand": "none",
+    "RequestTTY": "no",
+}
+"""What holds over the user's config. A dead link is seen after two minutes; more often would wake the board."""
+
+PIECE = 1 << 20
+START_S = 120.0
+"""How long a board may take until its keeper speaks."""
+
+BOOT = """\
+import sys
+def say(text):
+    sys.stdout.write(text + "\\n")
+    sys.stdout.flush()
+if sys.version_info < (3, 8):
+    say('{"old": "%d.%d"}' % sys.version_info[:2])
+    sys.exit(0)
+import json, os, shutil
+asked = json.loads(ASKED)
+folder = os.path.abspath(os.path.expanduser(asked["folder"]))
+try:
+    made, above = [], folder
+    while not os.path.isdir(above):
+        made.append(above)
+        above = os.path.dirname(above)
+    os.makedirs(folder, mode=0o700, exist_ok=True)
+    if made:
+        with open(os.path.join(folder, ".made"), "w") as file:
+            json.dump(made[1:], file)
+    worker = os.path.join(folder, asked["worker"])
+    have = os.path.exists(worker) and os.path.getsize(worker) == asked["bytes"]
+    if not have and shutil.disk_usage(folder).free < asked["bytes"] + (8 << 20):
+        raise OSError(28, "No space left on device")
+except OSError as problem:
+    say(json.dumps({"failed": problem.strerror or str(problem), "folder": folder}))
+    for path in made:
+        try:
+            os.rmdir(path)
+        except OSError:
+            pass
+    sys.exit(0)
+say(json.dumps({"have": have, "python": sys.executable}))
+if not have:
+    left, partial = asked["bytes"], worker + "." + asked["session"]
+    with open(partial, "wb") as file:
+        while left:
+            piece = os.read(0, min(left, 1 << 20))
+            if not piece:
+                break
+            file.write(piece)
+            left -= len(piece)
+    if left:
+        os.remove(partial)
+        sys.exit(1)
+    os.replace(partial, worker)
+os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
+os.execv(sys.executable, [sys.executable, worker, "--keep", folder, asked["session"], asked["keep"]])
+"""
+"""The first words to a board's Python, whatever its version: take the worker, and become the keeper."""
+
+
+class LostLink(Exception):
+    """The connection to a board ended, or the board is silent. What was measured before is whole."""
+
+
+class Connection:
+    """Messages to and from one board's keeper. Every method raises :class:`LostLink` when the link is gone."""
+
+    def __init__(self, name: str, entry: BoardEntry, session: str) -> None:
+        """Connect and start the keeper. Raises :class:`UserError` where that can't be, else :class:`LostLink`."""
+        self.name, self.entry = name, entry
+        self.unread = b""
+        self.stderr: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  # lives as long as the connection
+        self.process = self._started(session)
+        try:
+            self.hello = self._booted()
+        except BaseException:
+            self.close(0.0)
+            raise
+
+    def say(self, message: dict[str, Any], raw: bytes | IO[bytes] | None = None) -> None:
+        """Send one message, and what follows it."""
+        assert self.process.stdin is not None
+        try:
+            self.process.stdin.write(json.dumps(message, separators=(",", ":")).encode() + b"\n")
+            if raw is not None:
+                self._send(raw)
+            self.process.stdin.flush()
+        except OSError:
+            raise self._lost() from None
+
+    def hear(self, timeout_s: float) -> dict[str, Any] | None:
+        """The next message; ``None`` when there is none in time."""
+        line = self._line(time.monotonic() + timeout_s)
+        return None if line is None else msgspec.json.decode(line, type=dict[str, Any])
+
+    def take(self, size: int, file: IO[bytes], timeout_s: float) -> None:
+        """The raw bytes behind a message, into a file. ``timeout_s`` is how long the board may be silent."""
+        while size:
+            if not self.unread and not self._more(timeout_s):
+                raise self._lost()
+            piece, self.unread = self.unread[:size], self.unread[size:]
+            file.write(piece)
+            size -= len(piece)
+
+    def close(self, patience_s: float = 20.0) -> None:
+        """End the link; the keeper takes everything away meanwhile, so give it time."""
+        for pipe in (self.process.stdin, self.process.stdout if not patience_s else None):
+            try:
+                if pipe is not None:
+                    pipe.close()
+            except OSError:
+                pass
+        try:
+            self.process.wait(patience_s or 0.5)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        if self.process.stdout is not None:
+            self.process.stdout.close()
+        self.stderr.close()
+
+    # ------------------------------------------------------------ parts
+
+    def _started(self, session: str) -> subprocess.Popen[bytes]:
+        program = shutil.which("ssh")
+        if program is None:
+            raise UserError("there is no ssh here, by which boards are reached", "install OpenSSH's client")
+        options = [word for name, value in OPTIONS.items() for word in ("-o", f"{name}={value}")]
+        asked = {
+            "folder": self.entry.folder,
+            "worker": bundle.archive().name,
+            "bytes": bundle.archive().stat().st_size,
+            "session": session,
+            "keep": "1" if self.entry.keep else "0",
+        }
+        return subprocess.Popen(
+            [program, "-T", *options, *self.entry.ssh, "--", self.entry.host, _command(self.entry.python, asked)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.stderr,
+            start_new_session=True,  # Ctrl-C reaches the host alone, which then ends the link
+        )
+
+    def _booted(self) -> dict[str, Any]:
+        boot = self._json(lambda body: {"have", "old", "failed"} & body.keys())
+        if "old" in boot:
+            raise UserError(
+                f"{self.name}: {self.entry.python} is Python {boot['old']}, and the worker needs 3.8 or newer",
+                f"install a newer Python on the board, and name it with python = in [boards.{self.name}]",
+            )
+        if "failed" in boot:
+            raise UserError(
+                f"{self.name}: nothing can be kept in {boot['folder']}: {boot['failed']}",
+                f"free some space there, or name another place with folder = in [boards.{self.name}]",
+            )
+        if not boot["have"]:
+            try:
+                self._send(bundle.archive().read_bytes())
+            except OSError:
+                raise self._lost() from None
+        return dict(self._json(lambda body: "hello" in body)["hello"])
+
+    def _json(self, wanted: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
+        """The first line that is what is wanted: shells may greet before."""
+        deadline = time.monotonic() + START_S
+        while True:
+            line = self._line(deadline)
+            if line is None:
+                raise UserError(
+                    f"{self.name} did not answer within {START_S:g} s", f"try it by hand: ssh {self.entry.host}"
+                )
+            try:
+                body = msgspec.json.decode(line)
+            except msgspec.DecodeError:
+                continue
+            if isinstance(body, dict) and wanted(body):
+                return body
+
+    def _send(self, raw: bytes | IO[bytes]) -> None:
+        assert self.process.stdin is not None
+        if isinstance(raw, bytes):
+            self.process.stdin.write(raw)
+        else:
+            shutil.copyfileobj(raw, self.process.stdin, PIECE)
+        self.process.stdin.flush()
+
+    def _line(self, deadline: float) -> bytes | None:
+        while b"\n" not in self.unread:
+            if not self._more(deadline - time.monotonic()):
+                return None
+        line, _, self.unread = self.unread.partition(b"\n")
+        return line
+
+    def _more(self, timeout_s: float) -> bool:
+        assert self.process.stdout is not None
+        if not select.select([self.process.stdout], [], [], max(0.0, timeout_s))[0]:
+            return False
+        piece = os.read(self.process.stdout.fileno(), PIECE)
+        if not piece:
+            raise self._lost()
+        self.unread += piece
+        return True
+
+    def _lost(self) -> Exception:
+        """Why it ended: what ssh says is the user's to mend, unless the link had stood."""
+        try:
+            status = self.process.wait(5.0)
+        except subprocess.TimeoutExpired:
+            status = None
+        words = self._words()
+        if not hasattr(self, "hello"):
+            return refusal(self.name, self.entry, status, words)
+        last = words.strip().splitlines()[-1:]
+        return LostLink(f"the link to {self.name} was lost" + (f": {last[0]}" if last else ""))
+
+    def _words(self) -> str:
+        self.stderr.seek(0)
+        return self.stderr.read().decode(errors="replace")
+
+
+def refusal(name: str, entry: BoardEntry, status: int | None, words: str) -> UserError:
+    """Why no link came to be, from what ssh, or the board's shell, says."""
+    host = entry.host
+    for says, message, remedy in (
+        (
+            "REMOTE HOST IDENTIFICATION HAS CHANGED",
+            f"{name}: the host key of {host} is not the one you know, so nothing was sent",
+            f"if the board was set up anew, forget the old key (ssh-keygen -R), then compare the new one: ssh {host}",
+        ),
+        (
+            "Host key verification failed",
+            f"{name}: the host key of {host} is not known yet",
+            f"connect once by hand and compare its fingerprint: ssh {host}",
+        ),
+        ("Permission denied", f"{name}: {host} takes none of your keys", f"bring yours there: ssh-copy-id {host}"),
+        (
+            "Could not resolve",
+            f"{name}: no host is called {host}",
+            "see the name in whichpu.toml and in your ssh config",
+        ),
+        ("onnection refused", f"{name}: {host} takes no SSH connections", "start sshd on the board, or give its port"),
+    ):
+        if says in words:
+            return UserError(message, remedy)
+    last = (words.strip().splitlines() or ["no word"])[-1]
+    if status in (126, 127) or "not found" in last or "No such file" in last:
+        return UserError(
+            f"{name}: {entry.python} does not start there: {last}", f"name its Python with python = in [boards.{name}]"
+        )
+    return UserError(f"{name}: can't connect to {host}: {last}", f"try it by hand: ssh {host}")
+
+
+def _command(python: str, asked: dict[str, Any]) -> str:
+    """What the board's shell, whichever it is, is to run."""
+    code = BOOT.replace("ASKED", repr(json.dumps(asked)))
+    packed = base64.b64encode(code.encode()).decode()
+    home, path = ("~/", python[2:]) if python.startswith("~/") else ("", python)
+    return f"{home}{shlex.quote(path)} -c 'import base64;exec(base64.b64decode(\"{packed}\"))'"
