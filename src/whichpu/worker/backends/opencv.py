@@ -1,7 +1,9 @@
-"""OpenCV's own inference, ``cv2.dnn``, on the CPU. OpenCV 5 has two engines of its own, OpenCV 4 has one.
+"""OpenCV's own inference, ``cv2.dnn``. OpenCV 5 has two engines of its own, OpenCV 4 has one.
 
 Lowest-overhead call: ``setInput`` once (it copies), then ``forward`` with the outputs' names; repeated
-``forward`` recomputes everything (checked, 4.14 and 5.0). TFLite is left out: OpenCV's importer turns
+``forward`` recomputes everything (checked, 4.14 and 5.0). Beyond the CPU ``setInput`` is part of the call: it is what
+makes ``forward`` move the input to the device again. Devices are in ``opencv_targets``, and how it is found out which
+layers run on them in ``opencv_placement``. TFLite is left out: OpenCV's importer turns
 NHWC tensors into NCHW, so the model's inputs and outputs would not be what the file says.
 """
 
@@ -13,7 +15,7 @@ from typing import Any, Callable, Dict, List, Optional
 import numpy
 
 from .. import parts, wire
-from . import Arrays, Refused, Session, WhyNot, not_installed, onnxbytes
+from . import Arrays, Refused, Session, WhyNot, not_installed, onnxbytes, opencv_placement, opencv_targets
 
 FORMATS = ("onnx",)
 OPTIONS = {"engine": "OpenCV 5 only: classic, new, ort or auto (default: auto, which tries new, then classic)"}
@@ -36,34 +38,34 @@ def versions() -> Dict[str, str]:
 
 
 def offers() -> List[wire.Offer]:
+    beyond = opencv_targets.offered(_cv2())
     if not _has_engines():
-        return [wire.Offer("cpu")]
+        return [wire.Offer("cpu"), *beyond]
     found = [wire.Offer("cpu", note=NOTES["auto"])]
     found += [wire.Offer("cpu", options={"engine": name}, note=NOTES[name]) for name in ("classic", "new")]
     if _has_ort():
         found.append(wire.Offer("cpu", options={"engine": "ort"}, note=NOTES["ort"]))
-    return found
+    return found + beyond
 
 
 def open(job: wire.Open) -> "OpenCv":
     cv2 = _cv2()
-    if job.device != "cpu":
-        raise Refused("WhichPU runs OpenCV on the CPU only, not on %r" % job.device, "write the target as opencv:cpu")
+    opencv_targets.refuse_unless_here(cv2, job)
     if not job.inputs:
         raise Refused(
             "OpenCV can't tell a model's inputs, and the job doesn't name them",
             "give the inputs' names, types and shapes with the job",
         )
+    opencv_targets.forbid_tf32(job)
     cv2.setNumThreads(job.threads)
     return OpenCv(_read_net(job.model, job.options.get("engine")), job)
 
 
 class OpenCv(Session):
     def __init__(self, net: Any, job: wire.Open) -> None:
-        cv2 = _cv2()
-        self.net = net
-        net.setPreferableBackend(cv2.dnn.DNN_BACKEND_OPENCV)
-        net.setPreferableTarget(cv2.dnn.DNN_TARGET_CPU)
+        self.net, self.job = net, job
+        self.placed: Optional[wire.Placement] = None
+        opencv_targets.set_up(_cv2(), net, job.device)
         self.inputs = list(job.inputs or [])
         # OpenCV 4 and the classic engine list outputs by the alphabet; the model's own order is in its file.
         self.outputs = onnxbytes.outputs(job.model)
@@ -72,24 +74,39 @@ class OpenCv(Session):
         if missing:
             raise Refused("OpenCV does not give the model's outputs %s" % ", ".join(missing))
         self.effective = _effective(net, job)
-        self.precision = precision_of(net)
+        self.precision = precision_of(net) if job.device == "cpu" else opencv_targets.precision_of(job)
         self.results: Any = []
 
+    @property
+    def placement(self) -> Optional[wire.Placement]:  # type: ignore[override]
+        """Raises :class:`FellBack` where OpenCV would run all of it on the CPU."""
+        if self.placed is None and self.job.device != "cpu":
+            self.placed = opencv_placement.look(self.job)
+        return self.placed
+
     def bind(self, arrays: Arrays) -> Callable[[], Any]:
-        for spec, array in zip(self.inputs, arrays):
-            self.net.setInput(_blob(array), spec.name)
-        forward, names = self.net.forward, self.names
+        pairs = [(_blob(array), spec.name) for spec, array in zip(self.inputs, arrays)]
+        for blob, name in pairs:
+            self.net.setInput(blob, name)
+        forward, names, give = self.net.forward, self.names, self.net.setInput
 
         def run() -> None:
             self.results = forward(names)
 
-        return run
+        def move_and_run() -> None:
+            for blob, name in pairs:
+                give(blob, name)
+            self.results = forward(names)
+
+        return run if self.job.device == "cpu" else move_and_run
 
     def read(self) -> Arrays:
         return [_as_declared(numpy.array(array), spec.shape) for spec, array in zip(self.outputs, self.results)]
 
     def parts(self, arrays: Arrays, request: wire.Parts) -> Optional[wire.Parted]:
         """OpenCV times its layers always; ``getPerfProfile`` tells the last inference's sum."""
+        if self.job.device != "cpu":
+            raise Refused(opencv_targets.CLOCK_OF_LAUNCH)
         call, tick_ns = self.bind(arrays), 1e9 / _cv2().getTickFrequency()
         latencies: List[int] = []
         compute: List[int] = []
@@ -147,7 +164,7 @@ def _loaded(net: Any, engine: Optional[str]) -> Any:
 
 def _effective(net: Any, job: wire.Open) -> Dict[str, str]:
     cv2 = _cv2()
-    found = {"threads": str(cv2.getNumThreads()), "backend": "DNN_BACKEND_OPENCV", "target": "DNN_TARGET_CPU"}
+    found = {"threads": str(cv2.getNumThreads()), **opencv_targets.facts(cv2, job.device)}
     if _has_engines():
         # Only the classic engine has an input layer; auto may have fallen back to it without a word.
         classic = "__NetInputLayer__" in net.getLayerTypes()
