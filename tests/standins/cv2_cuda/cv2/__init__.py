@@ -17,15 +17,16 @@ import json
 import os
 import sys
 import types
+from pathlib import Path
 
 SAYS = {"built": True, "devices": 1, "compatible": True, "fp16": True, "on_cpu": [], "quantized": False}
 SAYS.update(json.loads(os.environ.get("WHICHPU_STANDIN_CV2", "{}")))
-HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+HERE = Path(__file__).resolve().parent.parent
 
 
 def _the_installed_one():
     this, path = sys.modules.pop("cv2"), list(sys.path)
-    sys.path[:] = [entry for entry in path if os.path.abspath(entry) != HERE]
+    sys.path[:] = [entry for entry in path if Path(entry).resolve() != HERE]
     try:
         return importlib.import_module("cv2")
     finally:
@@ -55,7 +56,7 @@ def _log(level, text):
     names = {_real.utils.logging.LOG_LEVEL_INFO: " INFO", _real.utils.logging.LOG_LEVEL_WARNING: " WARN"}
     stream = sys.stdout if level == _real.utils.logging.LOG_LEVEL_INFO else sys.stderr
     if level <= _level[0]:
-        print("[%s:0@0.100] global net_impl.cpp:1 setUpNet %s" % (names[level], text), file=stream, flush=True)
+        print(f"[{names[level]}:0@0.100] global net_impl.cpp:1 setUpNet {text}", file=stream, flush=True)
 
 
 def _set_log_level(logLevel):
@@ -72,7 +73,10 @@ class Net:
 
     def setPreferableBackend(self, backendId):
         if SAYS["quantized"] and backendId == dnn.DNN_BACKEND_CUDA:
-            _log(_real.utils.logging.LOG_LEVEL_WARNING, "DNN: Only default, TIMVX and OpenVINO backends support quantized networks")
+            _log(
+                _real.utils.logging.LOG_LEVEL_WARNING,
+                "DNN: Only default, TIMVX and OpenVINO backends support quantized networks",
+            )
             backendId = dnn.DNN_BACKEND_OPENCV
         self._backend, self._told = backendId, False
 
