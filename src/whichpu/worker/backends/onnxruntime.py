@@ -1,12 +1,15 @@
-"""ONNX Runtime. The execution provider is the target's device: ``onnxruntime:cpu``, ``onnxruntime:cuda``.
+"""ONNX Runtime. The execution provider is the target's device: ``onnxruntime:cpu``, ``onnxruntime:cuda``, and so on
+for all that :mod:`.onnxruntime_providers` knows, those of the installed package that it doesn't, and plug-ins.
 
 Lowest-overhead call: IO binding with inputs and outputs bound once, then ``run_with_iobinding``
 (https://onnxruntime.ai/docs/api/python/api_summary.html#iobinding). ONNX Runtime allocates the outputs at the first
 inference and writes to the same memory after that; outputs allocated by us would save nothing (1.31 on a 10 us model:
 ratio of medians 1.002 +- 0.009). Some models declare an output shape that is not what they compute: they run with a
-warning, but not into memory of the real shape. Theirs is allocated anew at each inference after the first. Binding
-copies an input to the provider's device (onnxruntime core/session/IOBinding.cc), so any provider but the CPU's gets its
-inputs bound anew in each inference: its latency begins in host memory too.
+warning, but not into memory of the real shape. Theirs is allocated anew at each inference after the first.
+
+A provider that computes in host memory reads what was bound. For CUDA inputs are copied into buffers of the GPU
+(:mod:`.onnxruntime_device`). For other devices binding is what copies an input (onnxruntime core/session/IOBinding.cc),
+so that they are bound anew in each inference: every latency begins in host memory.
 
 An fp16 graph does not mean that fp16 is computed: see :func:`precision_of`.
 """
@@ -17,15 +20,22 @@ import functools
 import os
 import re
 import tempfile
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import numpy
 
 from .. import wire
 from . import Arrays, Refused, Session, WhyNot, not_installed, onnxbytes
+from . import onnxruntime_device as on_device
+from . import onnxruntime_placement as placement
+from . import onnxruntime_providers as providers
+from .hearing import heard
+from .onnxruntime_providers import CPU
 
 FORMATS = ("onnx",)
-OPTIONS = {"graph": "graph optimisation level: disabled, basic, extended or all (default: all)"}
+OPTIONS = dict(
+    {"graph": "graph optimisation level: disabled, basic, extended or all (default: all)"}, **providers.OPTIONS
+)
 LEVELS = {
     "disabled": "ORT_DISABLE_ALL",
     "basic": "ORT_ENABLE_BASIC",
@@ -37,7 +47,6 @@ WEIGHTED = re.compile(r"(Conv|MatMul|Gemm|LSTM|GRU|RNN|Attention)")
 QUANTISED = re.compile(r"(QLinear|QuantizeLinear|QGemm|QAttention|Integer|NBits)")
 CAST = "InsertedPrecisionFreeCast_"  # what ONNX Runtime calls the values it converts for want of a kernel
 LARGEST_COPY_BYTES = 256 << 20  # optimising once more takes several times the model's size in memory
-REMOTE = ("AzureExecutionProvider",)  # listed by every wheel, runs on somebody's server
 
 
 def why_not() -> Optional[WhyNot]:
@@ -53,54 +62,65 @@ def versions() -> Dict[str, str]:
 def offers() -> List[wire.Offer]:
     import onnxruntime
 
-    providers = [name for name in onnxruntime.get_available_providers() if name not in REMOTE]
-    return [wire.Offer(_device(name)) for name in providers]
+    names = [providers.device_of(name) for name in onnxruntime.get_available_providers()]
+    plain = [name for name in names if name not in providers.REMOTE]
+    return [offer for name in plain + providers.plugged_in(plain) for offer in providers.offers_of(name)]
 
 
 def open(job: wire.Open) -> "OnnxRuntime":
-    import onnxruntime
-
-    return OnnxRuntime(job, _provider(job.device, onnxruntime.get_available_providers()))
+    return OnnxRuntime(job, providers.chosen(job))
 
 
 class OnnxRuntime(Session):
-    def __init__(self, job: wire.Open, provider: str, profile: Optional[str] = None) -> None:
+    def __init__(self, job: wire.Open, choice: providers.Chosen, profile: Optional[str] = None) -> None:
         """``profile``: profile all inferences, into a file whose path begins so."""
-        import onnxruntime
-
-        level = job.options.get("graph", "all")
-        settings = _settings(level, job.threads)
+        self.level = job.options.get("graph", "all")
+        settings = _settings(self.level, job.threads)
         if profile is not None:
             settings.enable_profiling, settings.profile_file_prefix = True, profile
-        self.job, self.moves = job, provider != "CPUExecutionProvider"
-        self.model, self.provider, self.level = job.model, provider, level
-        self.session = onnxruntime.InferenceSession(job.model, settings, providers=[provider])
+        self.job, self.model, self.choice, self.provider = job, job.model, choice, choice.name
+        self.session, self.log = _session(job, choice, settings)
         in_use = self.session.get_providers()
-        if in_use[0] != provider:
-            raise Refused("ONNX Runtime could not start %s and fell back to %s" % (provider, ", ".join(in_use)))
+        placement.check_started(in_use, choice, self.log)
         self.inputs = job.inputs or [_spec(node) for node in self.session.get_inputs()]
         self.outputs = [_spec(node) for node in self.session.get_outputs()]
+        self.buffers = None
+        if choice.provider.memory == providers.CUDA:
+            self.buffers = self.buffers_of(job.options.get("cuda_graph") == "on")
         self.effective = {
             "providers": ",".join(in_use),
             "intra_op_num_threads": str(settings.intra_op_num_threads),
             "inter_op_num_threads": str(settings.inter_op_num_threads),
-            "graph_optimization_level": LEVELS[level],
+            "graph_optimization_level": LEVELS[self.level],
             "outputs": "bound once; ONNX Runtime allocates them (anew each time where the declared shape is wrong)",
         }
+        if choice.name != CPU:
+            self.effective.update(providers.effective(self.session, choice, job))
 
     @functools.cached_property
     def precision(self) -> wire.Precision:  # type: ignore[override]
         """Looked for when first asked, so that it is no part of the load time."""
+        if self.provider != CPU:
+            return providers.precision_of(self.choice, self.job)
         return precision_of(self.model, self.provider, self.level)
+
+    @functools.cached_property
+    def placement(self) -> Optional[wire.Placement]:  # type: ignore[override]
+        """Where the operators run; raises :class:`FellBack` where none runs on the provider asked for."""
+        if self.provider == CPU:
+            return None
+        return placement.of(self.session, self.job.device, self.log, self._profiled, self.model)
 
     def bind(self, arrays: Arrays) -> Callable[[], Any]:
         from onnxruntime import OrtValue
 
+        if self.buffers is not None:
+            return self.buffers.bind(arrays)
         self.binding = self.session.io_binding()
         self.held = [OrtValue.ortvalue_from_numpy(numpy.array(array, order="C")) for array in arrays]
         self._bind_inputs()
         self._bind_outputs()
-        if self.moves:
+        if self.choice.moves:
             return self._move_and_run
         raw, binding = getattr(self.session, "_sess", None), getattr(self.binding, "_iobinding", None)
         if raw is not None and binding is not None:  # the bound C method: one Python frame less
@@ -113,12 +133,14 @@ class OnnxRuntime(Session):
         return call if declared else self._run_afresh
 
     def read(self) -> Arrays:
+        if self.buffers is not None:
+            return self.buffers.read()
         return [numpy.array(value.numpy()) for value in self.binding.get_outputs()]
 
     def parts(self, arrays: Arrays, request: wire.Parts) -> Optional[wire.Parted]:
         from . import onnxruntime_parts
 
-        return onnxruntime_parts.parts_of(self.job, self.provider, arrays, request)
+        return onnxruntime_parts.parts_of(self.job, self.choice, arrays, request)
 
     def _bind_inputs(self) -> None:
         for spec, value in zip(self.inputs, self.held):
@@ -133,9 +155,23 @@ class OnnxRuntime(Session):
         for spec in self.outputs:
             self.binding.bind_output(spec.name, "cpu")
 
+    def buffers_of(self, on_gpu: bool) -> on_device.Buffers:
+        """Inputs and outputs on CUDA. ``on_gpu``: outputs stay there until they are fetched, as a CUDA graph's must."""
+        number = int(self.job.options.get("id", "0"))
+        return on_device.Buffers(self.session, self.inputs, self.outputs, number, on_gpu)
+
+    def _profiled(self, path: str) -> Any:
+        """The model opened once more, profiled in one inference on zeros; the session."""
+        again = OnnxRuntime(self.job, self.choice, path)
+        again.bind(placement.zeros(again.inputs))()
+        return again.session
+
     def _run_afresh(self) -> None:
+        if self.buffers is not None:
+            self.buffers.run_afresh()
+            return
         self._bind_outputs()  # drops the memory of the inference before
-        if self.moves:
+        if self.choice.moves:
             self._bind_inputs()
         self.session.run_with_iobinding(self.binding)
 
@@ -217,16 +253,25 @@ def _settings(level: str, threads: int) -> Any:
     return settings
 
 
-def _device(provider: str) -> str:
-    return provider[: -len("ExecutionProvider")].lower()
+def _session(job: wire.Open, choice: providers.Chosen, settings: Any) -> "Tuple[Any, List[str]]":
+    """The loaded model, and what ONNX Runtime printed meanwhile; for the CPU nothing is listened to."""
+    import onnxruntime
 
-
-def _provider(device: str, available: List[str]) -> str:
-    for name in available:
-        if _device(name) == device and name not in REMOTE:
-            return name
-    here = ", ".join(_device(name) for name in available if name not in REMOTE)
-    raise Refused("this ONNX Runtime has no provider for %r; it has: %s" % (device, here))
+    if choice.name == CPU:
+        return onnxruntime.InferenceSession(job.model, settings, providers=[CPU]), []
+    providers.prepare(settings, choice, job)
+    listed: Any = [(choice.name, choice.options)] + list(choice.provider.behind)
+    log: List[str] = []
+    try:
+        with heard() as log:
+            if choice.devices:
+                settings.add_provider_for_devices(choice.devices, choice.options)
+                return onnxruntime.InferenceSession(job.model, settings, enable_fallback=0), log
+            return onnxruntime.InferenceSession(job.model, settings, providers=listed, enable_fallback=0), log
+    except Exception as problem:  # ONNX Runtime's errors are of many kinds
+        said = [providers.words_of(line) for line in log if placement.ERROR.search(line)]
+        words = "; ".join(dict.fromkeys([providers.words_of(str(problem))] + said[:1]))
+        raise Refused("%s: %s" % (choice.name, words), choice.provider.install or None) from problem
 
 
 def _spec(node: Any) -> wire.TensorSpec:

@@ -20,12 +20,13 @@ import numpy
 
 from .. import native, wire
 from . import Arrays, Refused, Session, onnxruntime_parts
+from . import onnxruntime_providers as providers
 from .onnxruntime import LEVELS, as_declared, precision_of, versions
 
 KNOWN = ((1, 19), (2, 0))
 """Versions from, and before, which the places below are known to hold."""
 TABLE_VERSION = 16
-PROVIDER = "CPUExecutionProvider"
+PROVIDER = providers.CPU
 GRAPH = {"disabled": 0, "basic": 1, "extended": 2, "all": 99}  # GraphOptimizationLevel
 ERRORS_ONLY = 3  # ORT_LOGGING_LEVEL_ERROR
 ARENA = 1  # OrtArenaAllocator
@@ -89,6 +90,7 @@ def open(job: wire.Open) -> "OnnxRuntimeC":
     native.library()
     if job.device != "cpu":
         raise Refused("the native loop runs ONNX Runtime on the CPU only, not on %r" % job.device)
+    providers.check(job)
     return OnnxRuntimeC(job)
 
 
@@ -157,7 +159,7 @@ class OnnxRuntimeC(Session):
 
     def parts(self, arrays: Arrays, request: wire.Parts) -> wire.Parted:
         """By the Python adapter's session: the profiler is the same."""
-        return onnxruntime_parts.parts_of(self.job, PROVIDER, arrays, request)
+        return onnxruntime_parts.parts_of(self.job, providers.ON_CPU, arrays, request)
 
     def close(self) -> None:
         self._unbind()
