@@ -31,6 +31,7 @@ from whichpu.commands.reproduce import reproduce
 from whichpu.commands.run import run
 from whichpu.commands.scenario import scenario
 from whichpu.commands.stored import report, show
+from whichpu.commands.together import together
 from whichpu.errors import EXIT_BUG, EXIT_INTERRUPTED, EXIT_OK, EXIT_USER, UserError
 
 app = typer.Typer(
@@ -46,6 +47,7 @@ COMMANDS = (
     meters,
     run,
     scenario,
+    together,
     show,
     import_,
     compare,

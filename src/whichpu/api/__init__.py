@@ -7,6 +7,7 @@ from whichpu.api.exporting import Exported, export, frame
 from whichpu.api.measuring import Measurement, Pathlike, load, measure
 from whichpu.api.reproducing import reproduce
 from whichpu.api.scenarios import ScenarioMeasurement, scenario
+from whichpu.api.together import Together, together
 from whichpu.results.bisection import Bisection
 from whichpu.results.comparison import Comparison, compare
 from whichpu.results.regression import Verdict
@@ -28,6 +29,7 @@ __all__ = [
     "ScenarioMeasurement",
     "ScenarioRun",
     "Summary",
+    "Together",
     "Verdict",
     "analyze",
     "bisect",
@@ -40,4 +42,5 @@ __all__ = [
     "reproduce",
     "scenario",
     "summarize",
+    "together",
 ]

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from whichpu.results.reported import Reported
     from whichpu.results.scenarios import ScenarioRun
     from whichpu.results.schema import Campaign
+    from whichpu.results.together import TogetherRun
 
 SUFFIX = ".whichpu.json"
 
@@ -70,11 +71,12 @@ def replaceable(page: Path, beginning: re.Pattern[bytes], kind: str, read: Seque
 # ---------------------------------------------------------------- words
 
 
-def tell(found: Campaign | ScenarioRun | Reported, path: Path, as_json: bool, new: bool = True) -> None:
-    """Print a campaign, a scenario or another tool's results: its figures as tables, or as JSON."""
-    from whichpu.reports import imported, scenarios, terminal
+def tell(found: Campaign | ScenarioRun | TogetherRun | Reported, path: Path, as_json: bool, new: bool = True) -> None:
+    """Print a campaign, a scenario, contenders at once or another tool's results: figures as tables, or as JSON."""
+    from whichpu.reports import imported, scenarios, terminal, together
     from whichpu.results.reported import Reported
     from whichpu.results.schema import Campaign
+    from whichpu.results.together import TogetherRun
 
     if as_json:
         print_json({"path": str(path), **_figures(found)})
@@ -84,19 +86,24 @@ def tell(found: Campaign | ScenarioRun | Reported, path: Path, as_json: bool, ne
         terminal.show(found, screen)
     elif isinstance(found, Reported):
         imported.show(found, screen)
+    elif isinstance(found, TogetherRun):
+        together.show(found, screen)
     else:
         scenarios.show(found, screen)
     if new:
-        what = "reading" if isinstance(found, Campaign) else "test"
+        what = {Campaign: "reading", TogetherRun: "window"}.get(type(found), "test")
         screen.print(f"Every {what} is in {path}; `whichpu report {path}` makes a page of it.", markup=False)
 
 
-def _figures(found: Campaign | ScenarioRun | Reported) -> dict[str, object]:
-    from whichpu.reports import imported
+def _figures(found: Campaign | ScenarioRun | TogetherRun | Reported) -> dict[str, object]:
+    from whichpu.reports import imported, together
     from whichpu.results import scenarios, summary, sustained
     from whichpu.results.reported import Reported
     from whichpu.results.schema import Campaign
+    from whichpu.results.together import TogetherRun
 
+    if isinstance(found, TogetherRun):
+        return together.body(found)
     if isinstance(found, Reported):
         return imported.body(found)
     if not isinstance(found, Campaign):

@@ -38,6 +38,7 @@ from whichpu.results.scenarios import ScenarioRun
 from whichpu.results.schema import Campaign, Doubt, Form, Result, TaskInfo
 from whichpu.results.summary import Figures, summarize
 from whichpu.results.sustained import SUSTAINED, outlook
+from whichpu.results.together import TogetherRun
 from whichpu.stats import describe
 from whichpu.stats.intervals import CONFIDENCE
 from whichpu.stats.verdicts import ALPHA
@@ -72,6 +73,9 @@ SPREADS = (
 )
 WIDTHS = (charts.WIDE, charts.NARROW)
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
+
+Run = Campaign | ScenarioRun | TogetherRun
+"""A file of ours, as this page shows it."""
 
 
 @dataclass(frozen=True)
@@ -157,7 +161,7 @@ class Notes:
         return LETTERS[number] if number < len(LETTERS) else f"{LETTERS[number % len(LETTERS)]}{number // len(LETTERS)}"
 
 
-def page(files: Sequence[tuple[str, Campaign | ScenarioRun]], normalise_to: str | None = None) -> str:
+def page(files: Sequence[tuple[str, Run]], normalise_to: str | None = None) -> str:
     """The whole report of campaigns and scenarios, each with the name of its file; no network, no script.
 
     ``normalise_to`` names the contender that all others of all campaigns are held against in one figure. Raises
@@ -166,16 +170,12 @@ def page(files: Sequence[tuple[str, Campaign | ScenarioRun]], normalise_to: str 
     return templates().get_template("page.html.j2").render(**context(files, normalise_to))
 
 
-def context(files: Sequence[tuple[str, Campaign | ScenarioRun]], normalise_to: str | None = None) -> dict[str, Any]:
+def context(files: Sequence[tuple[str, Run]], normalise_to: str | None = None) -> dict[str, Any]:
     """What the templates of campaigns and scenarios ask for. Raises as :func:`page` does."""
-    from whichpu.reports import scenarios
-
     campaigns = [(name, one) for name, one in files if isinstance(one, Campaign)]
     together = None if normalise_to is None else normalised(campaigns, normalise_to)
     views = [
-        _view(number, name, one, alone=normalise_to is None)
-        if isinstance(one, Campaign)
-        else scenarios.view(number, name, one)
+        _view_of(number, name, one, alone=normalise_to is None)
         for number, (name, one) in enumerate(files, 1)
     ]
     models = list(dict.fromkeys(one.model.name for _, one in files))
@@ -187,12 +187,22 @@ def context(files: Sequence[tuple[str, Campaign | ScenarioRun]], normalise_to: s
         "scored": any(view.get("accuracy") for view in views),
         "pictures": any(card.picture for view in views for card in _cards(view)),
         "metered": any(view["energy"]["tables"] for view in views if view.get("energy")),
-        "tested": len(campaigns) < len(files),
+        "tested": any(isinstance(one, ScenarioRun) for _, one in files),
+        "at_once": any(isinstance(one, TogetherRun) for _, one in files),
         "swaps": charts.DARK,
         "matters": _matters(campaigns),
         "nominal": f"{100 * CONFIDENCE:g} %",
         "alpha": f"{100 * ALPHA:g} %",
     }
+
+
+def _view_of(number: int, name: str, one: Run, *, alone: bool) -> dict[str, Any]:
+    """What the template of a file's kind asks for."""
+    from whichpu.reports import scenarios, together
+
+    if isinstance(one, Campaign):
+        return _view(number, name, one, alone=alone)
+    return scenarios.view(number, name, one) if isinstance(one, ScenarioRun) else together.view(number, name, one)
 
 
 def _cards(view: dict[str, Any]) -> Iterable[accuracy.Card]:

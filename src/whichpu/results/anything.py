@@ -1,4 +1,4 @@
-"""Any file of results: a campaign, a scenario, an imported file, or another tool's own file; by its content."""
+"""Any file of results by its content: a campaign, a scenario, contenders at once, an imported or another tool's."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from whichpu.results import reported, scenarios, store
+from whichpu.results import reported, scenarios, store, together
 from whichpu.results.entries import Entry
 from whichpu.results.entries_of import entries_of, entries_of_scenario
 from whichpu.results.reported import Reported
 from whichpu.results.scenarios import ScenarioRun
 from whichpu.results.schema import Campaign
+from whichpu.results.together import TogetherRun
 from whichpu.results.writable import BEGINNINGS
 
 OURS = re.compile(rb'\s*\{\s*"schema"\s*:\s*"whichpu\.(?!reported/)')
@@ -25,19 +26,21 @@ class File(NamedTuple):
 
     name: str
     sha256: str
-    content: Campaign | ScenarioRun | Reported
+    content: Campaign | ScenarioRun | TogetherRun | Reported
 
     @property
     def entries(self) -> list[Entry]:
-        """Its contenders."""
+        """Its contenders. None of a run of contenders at once: what they did beside others is no figure of theirs."""
         if isinstance(self.content, Campaign):
             return entries_of(self.content, self.name, self.sha256)
         if isinstance(self.content, ScenarioRun):
             return entries_of_scenario(self.content, self.name, self.sha256)
+        if isinstance(self.content, TogetherRun):
+            return []
         return self.content.entries
 
 
-def load(path: Path) -> Campaign | ScenarioRun | Reported:
+def load(path: Path) -> Campaign | ScenarioRun | TogetherRun | Reported:
     """A file of results, whatever it is. Raises :class:`UserError` when it is missing, damaged, foreign or too new."""
     return _content(path, reported.bytes_of(path))
 
@@ -63,9 +66,11 @@ def _opened(path: Path, name: str) -> File:
     return File(name, hashlib.sha256(data).hexdigest(), _content(path, data))
 
 
-def _content(path: Path, data: bytes) -> Campaign | ScenarioRun | Reported:
+def _content(path: Path, data: bytes) -> Campaign | ScenarioRun | TogetherRun | Reported:
     if BEGINNINGS["scenario"].match(data[:256]):
         return scenarios.load(path)
+    if BEGINNINGS["together"].match(data[:256]):
+        return together.load(path)
     if OURS.match(data[:256]):
         return store.load(path)
     return reported.parsed(data, str(path))

@@ -55,10 +55,16 @@ class Conditions(msgspec.Struct, kw_only=True):
 
 def condition_doubts(campaign: Campaign, result: Result) -> list[Doubt]:
     """Doubts from how the machine stood in the rounds that a contender was measured in, the gravest first."""
-    looks, states = looks_of(campaign, result), states_of(campaign, result)
-    found = [_throttled(looks, states), _sustained(result), _power_mode(states), _capped(states), _governor(states)]
-    if campaign.watched is not None:
-        found += [_other_load(looks, campaign.watched.cpus), _steal(looks)]
+    cpus = campaign.watched.cpus if campaign.watched is not None else 0
+    found = doubts_of_looks(looks_of(campaign, result), states_of(campaign, result), cpus)
+    sustained = _sustained(result)
+    return found if sustained is None else [*found, sustained]
+
+
+def doubts_of_looks(looks: list[Look], states: list[MachineState], cpus: int) -> list[Doubt]:
+    """Doubts from looks at a machine of so many CPUs, the gravest first."""
+    found = [_throttled(looks, states), _power_mode(states), _capped(states), _governor(states)]
+    found += [_other_load(looks, cpus), _steal(looks)]
     return [doubt for doubt in found if doubt is not None]
 
 

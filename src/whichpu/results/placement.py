@@ -23,7 +23,11 @@ def in_words(placement: Placement | None) -> str:
 
 def placement_doubts(result: Result) -> list[Doubt]:
     """Operators elsewhere, or nothing known of an accelerator."""
-    placement = result.placement
+    return doubts_of_placement(result.placement)
+
+
+def doubts_of_placement(placement: Placement | None) -> list[Doubt]:
+    """Of one placement."""
     if placement is None or not (placement.elsewhere or placement.unknown):
         return []
     if placement.unknown is not None:

@@ -10,10 +10,11 @@ from typing import Literal
 
 from whichpu.errors import UserError
 
-Kind = Literal["campaign", "scenario"]
+Kind = Literal["campaign", "scenario", "together"]
 BEGINNINGS: dict[Kind, re.Pattern[bytes]] = {
     "campaign": re.compile(rb'\s*\{\s*"schema"\s*:\s*"whichpu\.campaign/'),
     "scenario": re.compile(rb'\s*\{\s*"schema"\s*:\s*"whichpu\.scenario/'),
+    "together": re.compile(rb'\s*\{\s*"schema"\s*:\s*"whichpu\.together/'),
 }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from typing import Any, List
+from typing import Any, Iterator
 
 import numpy
 
@@ -23,21 +23,16 @@ MOST = 10_000_000
 
 def window(call: Call, request: wire.Endure) -> wire.Window:
     """Run for ``window_ns``, one inference at least; the garbage collector rests meanwhile."""
-    chunks: List[Any] = []
-    count = 0
     gc.disable()
     try:
+        for _ in _chunks(call, request.opening_ns):
+            pass
         began_ns = clock()
-        until_ns = began_ns + request.window_ns
-        left_ns = request.window_ns
-        while not chunks or (left_ns > 0 and count < MOST):
-            chunk = timed_at_least(call, 1, min(left_ns, request.window_ns // LOOKS), CHUNK)
-            chunks.append(numpy.array(chunk, dtype=numpy.int64))
-            count += len(chunk)
-            left_ns = until_ns - clock()
+        chunks = list(_chunks(call, max(1, request.window_ns)))
         wall_ns = clock() - began_ns
     finally:
         gc.enable()
+    count = sum(len(chunk) for chunk in chunks)
     latencies = chunks[0] if len(chunks) == 1 else numpy.concatenate(chunks)
     median, p95, p99 = numpy.percentile(latencies, (50, 95, 99))
     return wire.Window(
@@ -52,3 +47,14 @@ def window(call: Call, request: wire.Endure) -> wire.Window:
         latencies_ns=latencies[: request.kept].tolist(),
         loop="native" if isinstance(call, NativeCall) else "python",
     )
+
+
+def _chunks(call: Call, span_ns: int) -> Iterator[Any]:
+    """Latencies of so long, one inference at least, in arrays; none at all of no time."""
+    until_ns = clock() + span_ns
+    left_ns, count = span_ns, 0
+    while left_ns > 0 and count < MOST:
+        latencies = timed_at_least(call, 1, min(left_ns, max(1, span_ns // LOOKS)), CHUNK)
+        count += len(latencies)
+        yield numpy.array(latencies, dtype=numpy.int64)
+        left_ns = until_ns - clock()
