@@ -38,7 +38,11 @@ RUNTIMES = (
     "tflite_runtime",
     "ncnn",
     "MNN",
+    "hailo_platform",
     "mlperf_loadgen",
+    "tvm",
+    "iree",
+    "executorch",
 )
 
 

@@ -40,6 +40,12 @@ BACKENDS: Dict[str, str] = {
     "litert": ".litert",
     "ncnn": ".ncnn",
     "mnn": ".mnn",
+    "tvm": ".tvm",
+    "iree": ".iree",
+    "executorch": ".executorch",
+    "rknn": ".rknn",
+    "hailo": ".hailo",
+    "tensorrt": ".tensorrt",
     "null": ".null",
 }
 
@@ -60,6 +66,12 @@ NO_NATIVE: Dict[str, str] = {
     "litert": "the wheel does not export the C interface of its interpreter (TfLiteInterpreter...)",
     "ncnn": "the wheel does not export ncnn's C interface (ncnn_net_create, ...)",
     "mnn": "MNN has no C interface",
+    "rknn": "the native loop does not know rknn_api.h yet",
+    "tvm": "the native loop does not call TVM's C++ interface",
+    "iree": "the wheel does not export IREE's C interface (iree_vm_invoke, ...)",
+    "executorch": "the wheel does not export ExecuTorch's C++ classes",
+    "hailo": "the native loop does not call HailoRT's C++ interface",
+    "tensorrt": "an inference is several calls, of CUDA and of TensorRT's C++ interface",
 }
 
 NO_PARTS: Dict[str, str] = {
@@ -67,6 +79,10 @@ NO_PARTS: Dict[str, str] = {
     "litert": "LiteRT's Python interface has no profiler",
     "ncnn": "ncnn's wheels are built without its benchmark of layers (NCNN_BENCHMARK)",
     "mnn": "MNN's Python interface times no operators",
+    "rknn": "RKNN-Toolkit-Lite2 tells no times of the NPU (rknn_api.h's RKNN_QUERY_PERF_RUN is not in it)",
+    "tvm": "TVM's Python interface times whole calls, not their parts",
+    "iree": "IREE's Python interface writes profiles that only its own tools read",
+    "executorch": "the wheel of ExecuTorch is built without its event tracer (ETDump)",
 }
 """Why a runtime doesn't tell the parts of an inference (:meth:`Session.parts`)."""
 
