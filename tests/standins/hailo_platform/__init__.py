@@ -1,93 +1,62 @@
-"""A stand-in for HailoRT's Python package: names and signatures of ``hailo_platform.pyhailort.pyhailort``, v4.23.
+"""A stand-in for HailoRT's Python package, 4.23: ``control`` for meters, ``inference`` for the backend.
 
-``Device.scan``, ``Device(device_id=None)``, ``Device.control``, ``Device.release``, and the calls of ``Control`` that
-the meter uses. Tests set ``modules``: what each device is, by its id.
+Tests set ``modules``: what each device is, by its id; in another process ``HAILO_STANDIN`` tells it.
 """
 
-from types import SimpleNamespace
+from .control import (
+    Control,
+    Device,
+    DvmTypes,
+    HailoRTException,
+    HailoRTFirmwareControlFailedException,
+    HailoRTUnsupportedOpcodeException,
+    Module,
+    PowerMeasurementTypes,
+    modules,
+)
+from .inference import (
+    HEF,
+    AsyncInferJob,
+    ConfiguredInferModel,
+    ConfiguredNetwork,
+    ConfigureParams,
+    FormatOrder,
+    FormatType,
+    HailoPowerMode,
+    HailoSchedulingAlgorithm,
+    HailoStreamInterface,
+    InferModel,
+    InferVStreams,
+    InputVStreamParams,
+    OutputVStreamParams,
+    VDevice,
+)
 
+__version__ = "4.23.0"
 
-class HailoRTException(Exception):
-    pass
-
-
-class HailoRTUnsupportedOpcodeException(HailoRTException):
-    pass
-
-
-class HailoRTFirmwareControlFailedException(HailoRTException):
-    pass
-
-
-class DvmTypes:
-    AUTO = 2147483647
-    VDD_CORE = 0
-    OVERCURRENT_PROTECTION = 9
-
-
-class PowerMeasurementTypes:
-    AUTO = 2147483647
-    POWER = 2
-
-
-class Module:
-    """What a test says of one device. ``watts`` and ``temperatures`` are told in turn, the last for ever."""
-
-    def __init__(self, watts=(), temperatures=((40.0, 41.5),), current_monitoring=True, in_use=False):
-        self.watts = list(watts)
-        self.temperatures = list(temperatures)
-        self.current_monitoring = current_monitoring
-        self.in_use = in_use
-        self.asked = []
-
-
-modules = {}
-
-
-class Control:
-    def __init__(self, module):
-        self._module = module
-
-    def power_measurement(self, dvm=DvmTypes.AUTO, measurement_type=PowerMeasurementTypes.AUTO):
-        self._module.asked.append("power")
-        if not self._module.watts:
-            raise HailoRTUnsupportedOpcodeException(
-                "HailoRT has failed because an unsupported opcode was sent to device"
-            )
-        return self._module.watts.pop(0) if len(self._module.watts) > 1 else self._module.watts[0]
-
-    def get_chip_temperature(self):
-        self._module.asked.append("temperature")
-        told = self._module.temperatures
-        if not told:
-            raise HailoRTFirmwareControlFailedException("libhailort control operation failed")
-        ts0, ts1 = told.pop(0) if len(told) > 1 else told[0]
-        return SimpleNamespace(ts0_temperature=ts0, ts1_temperature=ts1, sample_count=7)
-
-    def get_extended_device_information(self):
-        return SimpleNamespace(supported_features=SimpleNamespace(current_monitoring=self._module.current_monitoring))
-
-
-class Device:
-    @classmethod
-    def scan(cls):
-        return list(modules)
-
-    def __init__(self, device_id=None):
-        if device_id is None:
-            device_id = Device.scan()[0]
-        if modules[device_id].in_use:
-            raise HailoRTException("libhailort failed with error: 73 (HAILO_DEVICE_IN_USE)")
-        self._device_id = device_id
-        self._control_object = Control(modules[device_id])
-
-    @property
-    def device_id(self):
-        return self._device_id
-
-    @property
-    def control(self):
-        return self._control_object
-
-    def release(self):
-        self._control_object = None
+__all__ = [
+    "HEF",
+    "AsyncInferJob",
+    "ConfigureParams",
+    "ConfiguredInferModel",
+    "ConfiguredNetwork",
+    "Control",
+    "Device",
+    "DvmTypes",
+    "FormatOrder",
+    "FormatType",
+    "HailoPowerMode",
+    "HailoRTException",
+    "HailoRTFirmwareControlFailedException",
+    "HailoRTUnsupportedOpcodeException",
+    "HailoSchedulingAlgorithm",
+    "HailoStreamInterface",
+    "InferModel",
+    "InferVStreams",
+    "InputVStreamParams",
+    "Module",
+    "OutputVStreamParams",
+    "PowerMeasurementTypes",
+    "VDevice",
+    "modules",
+]
