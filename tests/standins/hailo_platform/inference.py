@@ -5,7 +5,7 @@
 4.23, ``pyhailort.cpp`` of 4.18 (enumerations, ``VDeviceParams``, ``VStreamInfo``): github.com/hailo-ai/hailort, MIT.
 
 A network is told in ``MODEL.hef.json`` beside the HEF (``tests/made_hef.py``): it multiplies by ``gain``, quantised as
-HailoRT would. What goes wrong is told by ``HAILO_STANDIN`` in the environment: ``{"fails": {"VDevice": "74 (HAILO)"}}``.
+HailoRT would. What goes wrong is told by ``HAILO_STANDIN`` in the environment: ``{"fails": {"VDevice": "74"}}``.
 """
 
 import enum
