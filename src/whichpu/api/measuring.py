@@ -22,11 +22,20 @@ Pathlike = str | PathLike[str]
 
 
 class Measurement:
-    """A campaign's outcome. Shows as a table in a notebook; ``campaign`` holds every raw reading."""
+    """A campaign's outcome. Shows as a table in a notebook; ``campaign`` holds every raw reading.
 
-    def __init__(self, campaign: Campaign, path: Path | None = None) -> None:
+    ``campaigns`` are all that one command measured, one a machine; ``campaign`` is the first of them.
+    """
+
+    def __init__(self, campaign: Campaign, path: Path | None = None, campaigns: Sequence[Campaign] = ()) -> None:
         self.campaign = campaign
         self.path = path
+        self.campaigns = list(campaigns) or [campaign]
+
+    @property
+    def machines(self) -> list[Measurement]:
+        """A measurement for each machine."""
+        return [Measurement(campaign, self.path) for campaign in self.campaigns]
 
     @property
     def figures(self) -> list[Figures]:
@@ -158,7 +167,8 @@ def measure(
     fail_on_fallback: bool = False,
     watch: Watch | None = None,
 ) -> Measurement:
-    """Measure one model on every target of ``on`` (``all``: every runtime within reach).
+    """Measure one model on every target of ``on`` (``all``: every runtime within reach; ``hailo@pi5``: on a board that
+    ``whichpu.toml`` names).
 
     ``data`` is a task (``.toml``) or samples (``.npz``); else seeded random inputs are used. ``forms`` are other
     files of the same network. ``variants`` are precisions to make and measure: ``fp32`` (the model as given), ``fp16``,
@@ -179,19 +189,18 @@ def measure(
     another unit than the one asked for is refused.
     Raises :class:`whichpu.UserError` for the user's mistakes; a contender's trouble is a row.
     """
+    from whichpu.campaign import fleet
     from whichpu.campaign import plan as planning
-    from whichpu.campaign.run import run
     from whichpu.campaign.watch import Silence
     from whichpu.models import artefact
-    from whichpu.results import store
+    from whichpu.results.fleet import Keeper, campaigns_of
+    from whichpu.targets import inventory
 
     path = None
     if output is not None:
         example, read = f"{Path(model).stem}.whichpu.json", [model, *forms, data, against]
         path = writable(output, "campaign", example, read, overwrite=overwrite, resume=resume)
-    before = store.load(path) if resume and path is not None else None
-    listener = watch or Silence()
-    listener.phase("reading the model")
+    before = campaigns_of(path) if resume and path is not None else []
     wishes = planning.Wishes(
         on=(on,) if isinstance(on, str) else tuple(on),
         data=Path(data) if data is not None else None,
@@ -212,16 +221,22 @@ def measure(
         fail_on_fallback=fail_on_fallback,
         variants=tuple(variants),
     )
-    network = artefact.load(Path(model), [Path(form) for form in forms], shapes, siblings)
-    old = artefact.load(Path(against), [], shapes, siblings) if against is not None else None
-    plan = planning.make(network, wishes, listener, old)
-    if before is not None:
-        planning.resume(plan, before, wishes)
-    return Measurement(run(plan, path, listener), path)
+
+    def reader() -> tuple[artefact.Model, artefact.Model | None]:
+        network = artefact.load(Path(model), [Path(form) for form in forms], shapes, siblings)
+        return network, artefact.load(Path(against), [], shapes, siblings) if against is not None else None
+
+    machines = list(fleet.split(wishes.on))
+    boards = inventory.load() if any(machines) else inventory.Inventory()
+    keeper = Keeper(path, machines, Path(model).name)
+    known = {campaign.board: campaign for campaign in before}
+    campaigns = fleet.measure(reader, wishes, boards, keeper, watch or Silence(), known)
+    return Measurement(campaigns[0], path, campaigns)
 
 
 def load(path: Pathlike) -> Measurement:
-    """A campaign file as a :class:`Measurement`. Raises :class:`whichpu.UserError`."""
-    from whichpu.results import store
+    """A campaign file, or one of several boards, as a :class:`Measurement`. Raises :class:`whichpu.UserError`."""
+    from whichpu.results.fleet import campaigns_of
 
-    return Measurement(store.load(Path(path)), Path(path))
+    campaigns = campaigns_of(Path(path))
+    return Measurement(campaigns[0], Path(path), campaigns)

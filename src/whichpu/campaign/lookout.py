@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import statistics
 from collections.abc import Sequence
 
 from whichpu.results.schema import Campaign, Look, MachineState, Watched
-from whichpu.targets import local
 from whichpu.targets.link import Link, WorkerTrouble
+from whichpu.targets.local import HERE
+from whichpu.targets.place import Place
 from whichpu.worker import wire
 
 PATIENCE_S = 5.0
@@ -25,20 +25,26 @@ REASONS = {
 """Why something was not seen."""
 
 
+def others(campaign: Campaign) -> list[int]:
+    """CPUs that are not measured; none when the measured ones are not pinned, or are all there are."""
+    usable = campaign.machine.cpus_preferred or []
+    return sorted(set(usable) - set(campaign.settings.cpus)) if campaign.settings.cpus else []
+
+
 class Lookout:
     """Looks at the machine when told to, which is only between blocks; its troubles are missing facts, no more.
 
     Its worker is frozen meanwhile, as all others are, and stays off the measured CPUs where --cpus leaves others.
     """
 
-    def __init__(self, campaign: Campaign, root: str = "/") -> None:
+    def __init__(self, campaign: Campaign, root: str = "/", place: Place = HERE) -> None:
         self.watched = campaign.watched = campaign.watched or Watched()
-        self.measured = list(campaign.settings.cpus)
-        self.root = root
+        self.measured, self.others = list(campaign.settings.cpus), others(campaign)
+        self.root, self.place = root, place
         self.last: wire.Look | None = None
         self.link: Link | None = None
         try:
-            self.link = local.start(cpus=local.others(self.measured), timeout_s=PATIENCE_S * 4, where="the watcher")
+            self.link = place.start(cpus=self.others, timeout_s=PATIENCE_S * 4, where="the watcher")
             self.link.freeze()
         except WorkerTrouble as trouble:
             self._failed(trouble)
@@ -80,7 +86,7 @@ class Lookout:
     def _now(self, pids: Sequence[int]) -> wire.Look | None:
         if self.link is None:
             return None
-        ours = [*pids] if local.others(self.measured) else [*pids, os.getpid(), self.link.pid]
+        ours = [*pids] if self.others else [*pids, *self.place.own(), self.link.pid]
         request = wire.LookNow(cpus=self.measured, pids=ours, root=self.root, commands=self.last is None)
         try:
             self.link.thaw()

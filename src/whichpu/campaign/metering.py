@@ -8,11 +8,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
 
+from whichpu.campaign.lookout import others
 from whichpu.errors import UserError
 from whichpu.results.column import pack
 from whichpu.results.schema import Campaign, Metered, MeterWindow, Trace
-from whichpu.targets import local
 from whichpu.targets.link import Link, WorkerTrouble
+from whichpu.targets.local import HERE
+from whichpu.targets.place import Place
 from whichpu.worker import wire
 
 Answer = TypeVar("Answer")
@@ -55,7 +57,8 @@ class Meters:
     Their troubles are missing figures, no more. It stays off the measured CPUs where there are others.
     """
 
-    def __init__(self, campaign: Campaign, root: str = "/") -> None:
+    def __init__(self, campaign: Campaign, root: str = "/", place: Place = HERE) -> None:
+        self.place = place
         self.metered = campaign.metered = campaign.metered or Metered()
         self.timeout_s = campaign.settings.timeout_s
         self.root = root
@@ -65,8 +68,7 @@ class Meters:
         if self.metered.asked == "off":
             return
         try:
-            others = local.others(campaign.settings.cpus)
-            self.link = local.start(cpus=others, timeout_s=PATIENCE_S, where="the meters")
+            self.link = place.start(cpus=others(campaign), timeout_s=PATIENCE_S, where="the meters")
             found = self.link.ask(wire.FindMeters(root), wire.FoundMeters)
             self.link.freeze()
             self._enter(found)
@@ -112,9 +114,9 @@ class Meters:
         time.sleep(OPENING * self.window_s)
         machine_wide = [number for number, channel in enumerate(self.channels) if channel.scope != "process"]
         with self.reading([], machine_wide or [NONE], self._least_ns) as sampled:
-            began_ns = time.perf_counter_ns()
+            began_ns = self.place.clock_ns()
             time.sleep(self.window_s * (1.0 + longer * (self.metered.asked == "windows")))
-            wall_ns = time.perf_counter_ns() - began_ns
+            wall_ns = self.place.clock_ns() - began_ns
         self._keep(
             MeterWindow(round=round_number, position=self._position, began_ns=began_ns, wall_ns=wall_ns), sampled
         )
@@ -229,9 +231,9 @@ class Meters:
     def _filled(self, window: MeterWindow, sampled: wire.Sampled) -> MeterWindow:
         """A window with what was read in it."""
         if sampled.clock_ns:
-            window.utc_ns = sampled.utc_ns - (sampled.clock_ns - window.began_ns)
+            window.utc_ns = sampled.utc_ns - self.place.utc_ahead_ns() - (sampled.clock_ns - window.began_ns)
         else:
-            window.utc_ns = time.time_ns() - (time.perf_counter_ns() - window.began_ns)
+            window.utc_ns = time.time_ns() - (self.place.clock_ns() - window.began_ns)
         window.from_ns = min([trace.at_ns[0] for trace in sampled.traces if trace.at_ns], default=window.began_ns)
         window.sweeps, window.busy_ns = sampled.sweeps, sampled.busy_ns
         window.traces = [packed(trace, self.stored[trace.channel], window.from_ns) for trace in sampled.traces]
@@ -302,10 +304,10 @@ def tells_power(channel: wire.Channel) -> bool:
     return channel.quantity in ("energy", "power")
 
 
-def look(root: str = "/", seconds: float = 0.6) -> tuple[wire.FoundMeters, wire.Sampled]:
+def look(root: str = "/", seconds: float = 0.6, place: Place = HERE) -> tuple[wire.FoundMeters, wire.Sampled]:
     """The sensors of this machine, and what they say for a moment. Raises :class:`UserError`."""
     try:
-        with local.start(timeout_s=PATIENCE_S, where="the meters") as link:
+        with place.start(timeout_s=PATIENCE_S, where="the meters") as link:
             found = link.ask(wire.FindMeters(root), wire.FoundMeters)
             link.ask(wire.StartMeters(pids=[link.pid]), wire.MetersStarted)
             time.sleep(seconds)

@@ -15,7 +15,7 @@ from whichpu import __version__
 from whichpu.campaign.watch import Watch
 from whichpu.errors import ConversionError, UserError
 from whichpu.models import convert, inputs, variants
-from whichpu.models.artefact import SUFFIXES, Model, beside_each_other, concrete, sha256_of
+from whichpu.models.artefact import SUFFIXES, Model, beside, beside_each_other, concrete, sha256_of
 from whichpu.models.inputs import Samples
 from whichpu.results.schema import (
     Campaign,
@@ -30,7 +30,7 @@ from whichpu.results.schema import (
     Settings,
     Status,
 )
-from whichpu.targets import bundle, local
+from whichpu.targets import bundle
 from whichpu.targets.link import Link, WorkerTrouble
 from whichpu.targets.local import HERE
 from whichpu.targets.place import Place
@@ -88,6 +88,7 @@ class Contender(msgspec.Struct, kw_only=True):
             inputs=inputs,
             loop=self.loop,
             built=self.built,
+            beside=beside(self.path, self.format) if self.target.board is not None else [],
         )
 
     def trouble(self, trouble: WorkerTrouble) -> None:
@@ -147,17 +148,17 @@ class Wishes(msgspec.Struct, kw_only=True, frozen=True):
     fail_on_fallback: bool = False
 
 
-def make(model: Model, wishes: Wishes, watch: Watch, against: Model | None = None) -> Plan:
+def make(model: Model, wishes: Wishes, watch: Watch, against: Model | None = None, place: Place = HERE) -> Plan:
     """Find contenders, convert what must be converted, prepare the data. Raises :class:`UserError`.
 
-    With ``against`` (the old model) or ``wishes.against_python`` (the old runtimes) each contender gets a second one
-    that it is held against.
+    All targets of ``wishes.on`` are on ``place``. With ``against`` (the old model) or ``wishes.against_python`` (the
+    old runtimes) each contender gets a second one that it is held against.
     """
     watch.phase("looking at the runtimes")
-    hello, found = describe(wishes)
+    hello, found = describe(wishes, place)
     task = load_task(wishes.data, model.name) if wishes.data is not None and wishes.data.suffix == ".toml" else None
     settings = _settings(wishes, _cpus(wishes, found, hello.machine))
-    specs = _specs(model, found, wishes)
+    specs = _specs(model, found, wishes, place)
     precisions = variants.asked(wishes.variants)
     own = not precisions or variants.OWN in precisions
     as_given = [entry for entry in found if own or entry.target.backend == YARDSTICK]
@@ -166,7 +167,7 @@ def make(model: Model, wishes: Wishes, watch: Watch, against: Model | None = Non
     if against is not None or wishes.against_python is not None:
         if precisions:
             raise UserError("an older model or runtime is not measured in several precisions", "leave out the variants")
-        contenders += _baselines(contenders, found, against or model, model, specs, wishes, settings, watch)
+        contenders += _baselines(contenders, found, against or model, model, specs, wishes, settings, watch, place)
     _choose_loops(contenders, settings.loop)
     results = [contender.result for contender in contenders]
     return Plan(
@@ -180,6 +181,7 @@ def make(model: Model, wishes: Wishes, watch: Watch, against: Model | None = Non
             settings=settings,
             task=task.info if task else None,
             results=results,
+            board=place.name,
         ),
         contenders=[contender for contender in contenders if contender.result.status == "pending"],
         samples=_samples(wishes, task, specs, settings.seed),
@@ -189,6 +191,7 @@ def make(model: Model, wishes: Wishes, watch: Watch, against: Model | None = Non
         random=wishes.data is None,
         onnx=_laid_out(model, "onnx") if "onnx" in model.paths else None,
         root=wishes.root,
+        place=place,
     )
 
 
@@ -198,6 +201,7 @@ def resume(plan: Plan, before: Campaign, wishes: Wishes) -> None:
     for what, then, new in (
         ("the model's bytes", before.model.sha256, now.model.sha256),
         ("the old model", [it.sha256 for it in before.other_models], [it.sha256 for it in now.other_models]),
+        ("the board", before.board, now.board),
         ("the machine", before.machine.hostname, now.machine.hostname),
         ("the CPU", before.machine.cpu_model, now.machine.cpu_model),
         ("the number of threads", before.settings.threads, now.settings.threads),
@@ -257,10 +261,11 @@ class Found(msgspec.Struct, kw_only=True):
     named: bool = False
 
 
-def describe(wishes: Wishes) -> tuple[wire.Hello, list[Found]]:
+def describe(wishes: Wishes, place: Place = HERE) -> tuple[wire.Hello, list[Found]]:
     """The machine, and all contenders that ``wishes.on`` names. Raises :class:`UserError`."""
-    parsed = [(None, None) if text.strip() == ALL else parse(text) for text in wishes.on]
-    with _started(None, wishes.timeout_s) as link:
+    everything_there = (ALL, f"{ALL}@{place.name}")
+    parsed = [(None, None) if text.strip() in everything_there else parse(text) for text in wishes.on]
+    with _started(place, wishes.timeout_s) as link:
         hello = link.hello
         pairs = {(target.backend, target.python): None for _, target in parsed if target is not None}
         if any(target is None for _, target in parsed):
@@ -268,7 +273,7 @@ def describe(wishes: Wishes) -> tuple[wire.Hello, list[Found]]:
         for backend, _ in pairs:
             if backend not in hello.backends:
                 raise UserError(f"no backend is called {backend!r}", f"there are: {', '.join(sorted(hello.backends))}")
-        descriptions = describe_all(list(pairs), wishes.timeout_s, link)
+        descriptions = describe_all(list(pairs), wishes.timeout_s, link, place)
     found: list[Found] = []
     for name, target in parsed:
         if target is not None:
@@ -276,24 +281,29 @@ def describe(wishes: Wishes) -> tuple[wire.Hello, list[Found]]:
     if len(found) < len(parsed):
         named = {str(entry.target) for entry in found}
         within = [descriptions[backend, None] for backend in hello.backends]
-        everything = [entry for one in within if one.usable or not one.rare for entry in _offered(one)]
+        reachable = [one for one in within if one.usable or not (one.rare or place.name)]
+        everything = [entry for one in reachable for entry in _offered(one, place.name)]
         found = [entry for entry in everything if str(entry.target) not in named] + found
+    if not found:
+        raise UserError(f"{place.name} has no runtime that WhichPU knows", f"see: whichpu devices --board {place.name}")
     _no_twins(found)
     return hello, found
 
 
-def targets_within_reach(pythons: Sequence[str], timeout_s: float = 60.0) -> list[dict[str, object]]:
-    """Every target that ``whichpu devices`` lists, usable or not, here and in other interpreters.
+def targets_within_reach(
+    pythons: Sequence[str], timeout_s: float = 60.0, place: Place = HERE
+) -> list[dict[str, object]]:
+    """Every target that ``whichpu devices`` lists, usable or not, on one machine, in several interpreters there.
 
     Raises :class:`UserError` for an interpreter that is not there.
     """
-    interpreters = [None, *(interpreter(python) for python in pythons)]
-    with _started(None, timeout_s) as link:
+    interpreters = [None, *(python if place.name else interpreter(python) for python in pythons)]
+    with _started(place, timeout_s) as link:
         backends, sensors = link.hello.backends, _sensors(link)
     pairs = [(backend, python) for python in interpreters for backend in backends]
     rows: dict[str, dict[str, object]] = {}
-    for (_, python), description in describe_all(pairs, timeout_s).items():
-        for entry in _offered(description):
+    for (_, python), description in describe_all(pairs, timeout_s, place=place).items():
+        for entry in _offered(description, place.name):
             target = msgspec.structs.replace(entry.target, precision="fp32", python=python)
             row = rows.setdefault(str(target), _row(target, description))
             precisions, notes = row["precisions"], row["notes"]
@@ -333,7 +343,7 @@ def _row(target: Target, description: wire.Description) -> dict[str, object]:
 
 
 def describe_all(
-    pairs: Sequence[tuple[str, str | None]], timeout_s: float, spare: Link | None = None
+    pairs: Sequence[tuple[str, str | None]], timeout_s: float, spare: Link | None = None, place: Place = HERE
 ) -> dict[tuple[str, str | None], wire.Description]:
     """Ask each backend (in its interpreter) what it can do, each in a process of its own: one may crash.
 
@@ -343,17 +353,17 @@ def describe_all(
         begun: dict[tuple[str, str | None], Link | WorkerTrouble] = {}
         for pair in pairs:  # they import their runtimes side by side
             given, spare = (spare, None) if pair[1] is None else (None, spare)
-            begun[pair] = _begin(workers, *pair, timeout_s, given)
+            begun[pair] = _begin(workers, *pair, timeout_s, given, place)
         return {pair: _description(*pair, worker) for pair, worker in begun.items()}
 
 
 def _begin(
-    workers: ExitStack, backend: str, python: str | None, timeout_s: float, link: Link | None
+    workers: ExitStack, backend: str, python: str | None, timeout_s: float, link: Link | None, place: Place
 ) -> Link | WorkerTrouble:
     where = f"the worker that looks at {backend}"
     try:
         if link is None:
-            link = workers.enter_context(local.start(python, timeout_s=timeout_s, where=where))
+            link = workers.enter_context(place.start(python, timeout_s=timeout_s, where=where))
         link.where = where
         link.send(wire.Describe(backend))
         return link
@@ -375,9 +385,9 @@ def _description(backend: str, python: str | None, worker: Link | WorkerTrouble)
     return description
 
 
-def _started(python: str | None, timeout_s: float) -> Link:
+def _started(place: Place, timeout_s: float) -> Link:
     try:
-        return local.start(python, timeout_s=timeout_s)
+        return place.start(timeout_s=timeout_s)
     except WorkerTrouble as trouble:
         raise UserError(f"the worker does not start: {trouble}", trouble.remedy or trouble.words or None) from trouble
 
@@ -392,12 +402,16 @@ def _explicit(name: str | None, target: Target, description: wire.Description) -
     return Found(name=name or str(target), target=target, description=description, note=note, named=True)
 
 
-def _offered(description: wire.Description) -> list[Found]:
+def _offered(description: wire.Description, board: str | None = None) -> list[Found]:
     offers = description.offers or [wire.Offer("cpu")]
     found = []
     for offer in offers:
         target = Target(
-            backend=description.backend, device=offer.device, precision=offer.precision, options=offer.options
+            backend=description.backend,
+            device=offer.device,
+            precision=offer.precision,
+            options=offer.options,
+            board=board,
         )
         found.append(Found(name=str(target), target=target, description=description, note=offer.note))
     return found
@@ -552,14 +566,15 @@ def _baselines(
     wishes: Wishes,
     settings: Settings,
     watch: Watch,
+    place: Place,
 ) -> list[Contender]:
     """For each contender the one that it is held against: the old model, or the same in the old interpreter."""
     held = [contender.result for contender in contenders if not contender.result.yardstick]
     held = held or [contender.result for contender in contenders]
     named = {result.name: result for result in held}
     entries = [entry for entry in found if entry.name in named]
-    entries = _in_python(wishes.against_python, entries, wishes.timeout_s)
-    theirs = _specs(old, entries, wishes)
+    entries = _in_python(wishes.against_python, entries, wishes.timeout_s, place)
+    theirs = _specs(old, entries, wishes, place)
     if theirs != specs:
         raise UserError(
             f"{model.path.name} takes {_told(specs)}, but {old.path.name} takes {_told(theirs)}:"
@@ -574,12 +589,13 @@ def _baselines(
     return olds
 
 
-def _in_python(python: str | None, found: list[Found], timeout_s: float) -> list[Found]:
+def _in_python(python: str | None, found: list[Found], timeout_s: float, place: Place) -> list[Found]:
     """The same targets in another interpreter. Raises :class:`UserError` when there is none."""
     if python is None:
         return found
-    path = interpreter(python)
-    descriptions = describe_all(list({(entry.target.backend, path): None for entry in found}), timeout_s)
+    path = python if place.name else interpreter(python)
+    pairs = list({(entry.target.backend, path): None for entry in found})
+    descriptions = describe_all(pairs, timeout_s, place=place)
     return [
         msgspec.structs.replace(
             entry,
@@ -681,10 +697,10 @@ def _converted(format: str, target: Target, model: Model, specs: list[wire.Tenso
 # ---------------------------------------------------------------- model and data
 
 
-def _specs(model: Model, found: list[Found], wishes: Wishes) -> list[wire.TensorSpec]:
+def _specs(model: Model, found: list[Found], wishes: Wishes, place: Place) -> list[wire.TensorSpec]:
     if model.inputs is not None:
         return model.inputs
-    told = [(spec.name, spec.dtype, spec.shape) for spec in _ask_runtime(model, found, wishes)]
+    told = [(spec.name, spec.dtype, spec.shape) for spec in _ask_runtime(model, found, wishes, place)]
     return concrete(told, model.shapes, model.path)
 
 
@@ -692,7 +708,7 @@ def _info(model: Model, specs: list[wire.TensorSpec]) -> ModelInfo:
     return ModelInfo(name=model.name, sha256=_main(model).sha256, inputs=specs, forms=list(model.forms.values()))
 
 
-def _ask_runtime(model: Model, found: list[Found], wishes: Wishes) -> list[wire.TensorSpec]:
+def _ask_runtime(model: Model, found: list[Found], wishes: Wishes, place: Place) -> list[wire.TensorSpec]:
     """Inputs of a model without an ONNX form, from the first runtime that opens it. Raises :class:`UserError`."""
     said = []
     for entry in found:
@@ -702,8 +718,9 @@ def _ask_runtime(model: Model, found: list[Found], wishes: Wishes) -> list[wire.
         target = entry.target
         job = wire.Open(target.backend, target.device, str(model.paths[formats[0]]), formats[0], target.precision)
         job.options = target.options
+        job.beside = beside(model.paths[formats[0]], formats[0]) if target.board is not None else []
         try:
-            with local.start(target.python, timeout_s=wishes.timeout_s, where=entry.name) as link:
+            with place.start(target.python, timeout_s=wishes.timeout_s, where=entry.name) as link:
                 return link.ask(job, wire.Opened).inputs
         except WorkerTrouble as trouble:
             said.append(f"{entry.name}: {str(trouble).strip().splitlines()[0]}")

@@ -88,7 +88,8 @@ def run_round(
     random = np.random.default_rng([plan.campaign.settings.seed, number])
     order = [active[index] for index in random.permutation(len(active))]
     seats: list[Seat] = []
-    sittings = _sittings(order, plan.campaign.machine.memory_available_bytes)
+    here = float("inf") if plan.place.name else psutil.virtual_memory().available
+    sittings = _sittings(order, plan.campaign.machine.memory_available_bytes, here)
     for contender in order:
         contender.result.took_turns |= len(sittings) > 1
     with tempfile.TemporaryDirectory(prefix="whichpu-") as folder:
@@ -301,12 +302,13 @@ def _check_outputs(seat: Seat, inputs: Path, check: Check, watch: Watch) -> None
         check.outputs(link, inputs, seat.contender.result, seat.latencies, tell)
 
 
-def _sittings(contenders: Sequence[Contender], allowed: int | None) -> list[list[Contender]]:
+def _sittings(contenders: Sequence[Contender], allowed: int | None, here: float) -> list[list[Contender]]:
     """Contenders that are resident together: all of them, or as many as the free memory holds.
 
-    ``allowed`` are bytes that were to be had when the campaign began (a cgroup may allow less than is free).
+    ``allowed`` are bytes that were to be had when the campaign began (a cgroup may allow less than is free), ``here``
+    those that are free now, where that is known.
     """
-    free = MEMORY_SHARE * min(psutil.virtual_memory().available, allowed or float("inf"))
+    free = MEMORY_SHARE * min(here, allowed or float("inf"))
     sittings: list[list[Contender]] = [[]]
     taken = 0.0
     for contender in contenders:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from whichpu.campaign import application, stop
 from whichpu.campaign.building import build_all
 from whichpu.campaign.check import Check
+from whichpu.campaign.linked import Linkage
 from whichpu.campaign.lookout import Lookout
 from whichpu.campaign.metering import Meters
 from whichpu.campaign.plan import Contender, Plan
@@ -18,36 +20,57 @@ from whichpu.campaign.sustained import run_sustained
 from whichpu.campaign.watch import Watch
 from whichpu.results import store
 from whichpu.results.schema import Campaign
+from whichpu.targets.ssh import LostLink
+
+Save = Callable[[Campaign], None]
 
 
-def run(plan: Plan, path: Path | None, watch: Watch) -> Campaign:
+def run(plan: Plan, path: Path | None, watch: Watch, save: Save | None = None) -> Campaign:
     """Measure until the stop rule is content; write ``path`` after every round (``None``: keep in memory).
 
-    On Ctrl-C the round under way is lost and ``KeyboardInterrupt`` goes on to the caller; ``path`` holds the rest.
+    ``save`` keeps it in another way. On Ctrl-C the round under way is lost and ``KeyboardInterrupt`` goes on to the
+    caller; ``path`` holds the rest. A link to a board that was lost is taken up again; the round under way then runs
+    anew.
     """
     campaign = plan.campaign
-    if path is not None:
-        store.save(campaign, path)  # a place that can't be written is known before an hour of measuring
+
+    def keep() -> None:
+        if save is not None:
+            save(campaign)
+        elif path is not None:
+            store.save(campaign, path)
+
+    keep()  # a place that can't be written is known before an hour of measuring
     watch.phase("computing the reference's outputs")
     with Check(plan, watch) as check:
         if plan.task is not None and campaign.application is None:
             campaign.application = application.timed(plan.task, check.outputs_by_sample(application.MOST))
-        build_all(plan, watch)
-        with Lookout(campaign, plan.root) as lookout, Meters(campaign, plan.root) as meters:
-            while active := _active(plan):
-                known = [reading.round for result in campaign.results for reading in result.readings]
-                for seat in run_round(plan, active, 1 + max(known, default=-1), check, watch, lookout, meters):
-                    _enter(seat, plan)
-                if path is not None:
-                    store.save(campaign, path)
-                watch.round_done(campaign, len(_active(plan)))
-            run_sustained(
-                plan, check, watch, lookout, meters, lambda: None if path is None else store.save(campaign, path)
-            )
+        linkage = Linkage(plan)
+        while True:
+            try:
+                _measure(plan, check, watch, linkage, keep)
+                break
+            except LostLink as problem:
+                linkage.recover(problem, path)
     campaign.finished = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    if path is not None:
-        store.save(campaign, path)
+    linkage.told()
+    keep()
     return campaign
+
+
+def _measure(plan: Plan, check: Check, watch: Watch, linkage: Linkage, keep: Callable[[], None]) -> None:
+    campaign = plan.campaign
+    build_all(plan, watch)
+    with Lookout(campaign, plan.root, plan.place) as lookout, Meters(campaign, plan.root, plan.place) as meters:
+        while active := _active(plan):
+            linkage.mark()
+            known = [reading.round for result in campaign.results for reading in result.readings]
+            for seat in run_round(plan, active, 1 + max(known, default=-1), check, watch, lookout, meters):
+                _enter(seat, plan)
+            keep()
+            watch.round_done(campaign, len(_active(plan)))
+        linkage.mark()
+        run_sustained(plan, check, watch, lookout, meters, keep)
 
 
 def _active(plan: Plan) -> list[Contender]:

@@ -95,6 +95,25 @@ def tell(found: Campaign | ScenarioRun | TogetherRun | Reported, path: Path, as_
         screen.print(f"Every {what} is in {path}; `whichpu report {path}` makes a page of it.", markup=False)
 
 
+def tell_machines(campaigns: Sequence[Campaign], path: Path, as_json: bool, new: bool = True) -> None:
+    """Print what one command measured: a campaign, or those of several machines one after the other."""
+    from whichpu.reports import terminal
+    from whichpu.results.fleet import name_of
+
+    if len(campaigns) == 1:
+        tell(campaigns[0], path, as_json, new)
+        return
+    if as_json:
+        machines = [{"machine": name_of(campaign), **_figures(campaign)} for campaign in campaigns]
+        print_json({"path": str(path), "machines": machines})
+        return
+    screen = terminal.console()
+    for campaign in campaigns:
+        screen.rule(name_of(campaign))
+        terminal.show(campaign, screen)
+    screen.print(f"`whichpu compare {path}` holds the machines against each other.", markup=False)
+
+
 def _figures(found: Campaign | ScenarioRun | TogetherRun | Reported) -> dict[str, object]:
     from whichpu.reports import imported, together
     from whichpu.results import scenarios, summary, sustained

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from whichpu.commands import options
-from whichpu.commands.output import SUFFIX, destination, empty, interruptible, nothing_measured, progress, tell
+from whichpu.commands.output import SUFFIX, destination, empty, interruptible, nothing_measured, progress, tell_machines
 from whichpu.errors import EXIT_CHECK, UserError
 
 
@@ -105,23 +105,24 @@ def run(
             timeout_s=options.seconds(timeout),
             watch=watch,
         )
-    tell(outcome.campaign, path, as_json)
-    fell_back = [row.name for row in outcome.campaign.results if row.fell_back]
+    tell_machines(outcome.campaigns, path, as_json)
+    fell_back = [row.name for campaign in outcome.campaigns for row in campaign.results if row.fell_back]
     if fail_on_fallback and fell_back:
         typer.echo(f"Fell back to another unit: {', '.join(fell_back)}.", err=True)
         raise typer.Exit(EXIT_CHECK)
-    asked = [row for row in outcome.figures if not row.yardstick] or outcome.figures
+    rows = [row for machine in outcome.machines for row in machine.figures]
+    asked = [row for row in rows if not row.yardstick] or rows
     if all(row.median_ns is None for row in asked):
         raise nothing_measured(path)
 
 
 def kept(path: Path) -> str:
     """What a stopped run leaves behind, in words."""
-    from whichpu.results import store
+    from whichpu.results.fleet import campaigns_of
 
     rounds = sustained = 0
     if path.exists() and not empty(path):
-        results = store.load(path).results
+        results = [result for campaign in campaigns_of(path) for result in campaign.results]
         rounds = max((len(result.readings) for result in results), default=0)
         sustained = sum(result.sustained is not None for result in results)
     if not rounds:

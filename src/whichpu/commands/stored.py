@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from whichpu.commands import options
-from whichpu.commands.output import print_json, replaceable, tell
+from whichpu.commands.output import print_json, replaceable, tell, tell_machines
 
 HTML = re.compile(rb"(\xef\xbb\xbf)?\s*<(!doctype html|html)", re.IGNORECASE)
 
@@ -19,9 +19,13 @@ def show(
     as_json: options.Json = False,
 ) -> None:
     """Show the figures of a campaign, a scenario, or another tool's results."""
-    from whichpu.results import anything
+    from whichpu.results import anything, fleet
+    from whichpu.results.writable import begins
 
-    tell(anything.load(result), result, as_json, new=False)
+    if begins(result, fleet.BEGINNING):
+        tell_machines(fleet.load(result).campaigns, result, as_json, new=False)
+    else:
+        tell(anything.load(result), result, as_json, new=False)
 
 
 def report(

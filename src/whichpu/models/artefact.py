@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import re
@@ -130,6 +131,12 @@ def files_of(path: Path, form: str) -> list[Path]:
     if form == "onnx":
         return [path, *(path.parent / name for name in onnx_file.external_files(onnx_file.read(path)))]
     return [path]
+
+
+@functools.cache
+def beside(path: Path, form: str) -> list[str]:
+    """A form's further files, by their paths from the folder that holds it."""
+    return [file.relative_to(path.parent).as_posix() for file in files_of(path, form) if file != path]
 
 
 def beside_each_other(path: Path, form: str, folder: Path) -> Path:

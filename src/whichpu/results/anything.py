@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from whichpu.results import reported, scenarios, store, together
+from whichpu.results import fleet, reported, scenarios, store, together
 from whichpu.results.entries import Entry
 from whichpu.results.entries_of import entries_of, entries_of_scenario
 from whichpu.results.reported import Reported
@@ -48,7 +48,7 @@ def load(path: Path) -> Campaign | ScenarioRun | TogetherRun | Reported:
 def opened(paths: Sequence[Path]) -> list[File]:
     """Files with their names and hashes. Raises :class:`UserError`."""
     names = Counter(path.name for path in paths)
-    return [_opened(path, path.name if names[path.name] == 1 else str(path)) for path in paths]
+    return [file for path in paths for file in _opened(path, path.name if names[path.name] == 1 else str(path))]
 
 
 def entries(paths: Sequence[Path]) -> list[Entry]:
@@ -61,9 +61,16 @@ def campaigns(files: Sequence[File]) -> dict[str, Campaign]:
     return {file.sha256: file.content for file in files if isinstance(file.content, Campaign)}
 
 
-def _opened(path: Path, name: str) -> File:
+def _opened(path: Path, name: str) -> list[File]:
+    """The file; of one that several machines measured, a part for each."""
     data = reported.bytes_of(path)
-    return File(name, hashlib.sha256(data).hexdigest(), _content(path, data))
+    sha256 = hashlib.sha256(data).hexdigest()
+    if not fleet.BEGINNING.match(data[:256]):
+        return [File(name, sha256, _content(path, data))]
+    return [
+        File(f"{name} ({fleet.name_of(campaign)})", fleet.sha256_of(sha256, campaign), campaign)
+        for campaign in fleet.load(path).campaigns
+    ]
 
 
 def _content(path: Path, data: bytes) -> Campaign | ScenarioRun | TogetherRun | Reported:

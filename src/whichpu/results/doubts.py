@@ -6,6 +6,7 @@ from whichpu.results.accuracy import unit_of
 from whichpu.results.boundary import boundary_doubts
 from whichpu.results.conditions import condition_doubts, merged
 from whichpu.results.irregular import latency_doubts
+from whichpu.results.linked import linked_doubts
 from whichpu.results.placement import placement_doubts
 from whichpu.results.schema import Campaign, Doubt, Result
 from whichpu.results.sustained import sustained_doubts
@@ -32,6 +33,7 @@ def doubts_of(result: Result, campaign: Campaign, median: Estimate | None) -> li
         found += [*condition_doubts(campaign, result), *latency_doubts(result, median)]
         found += boundary_doubts(result, median)
     found += placement_doubts(result)
+    found += linked_doubts(campaign)
     found += sustained_doubts(result)
     return merged([doubt for doubt in found if doubt is not None])
 

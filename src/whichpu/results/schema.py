@@ -478,8 +478,26 @@ class Metered(msgspec.Struct, kw_only=True):
     trouble: str | None = None
 
 
+class Linked(msgspec.Struct, kw_only=True, frozen=True):
+    """The link to a board, and its clocks against the host's.
+
+    ``ahead_s`` is by how much the board's time of day is ahead. ``pace`` is how many seconds pass on the board's
+    CLOCK_MONOTONIC in one of the host's (``None``: the campaign was too short to tell), known to ``pace_known_to``.
+    ``waited_s`` the board was in use by others; ``lost`` counts the times that the link was lost and came back.
+    """
+
+    ahead_s: float
+    pace: float | None = None
+    pace_known_to: float | None = None
+    waited_s: float = 0.0
+    lost: int = 0
+
+
 class Campaign(msgspec.Struct, kw_only=True):
-    """One file: one model on many targets, with the machine, the settings and the seed behind the figures."""
+    """One file: one model on many targets of one machine, with the settings and the seed behind the figures.
+
+    ``board`` is what the machine is called in ``whichpu.toml``; ``None``: the one that ran WhichPU.
+    """
 
     schema: Literal["whichpu.campaign/1"] = VERSION
     whichpu: str
@@ -494,6 +512,8 @@ class Campaign(msgspec.Struct, kw_only=True):
     reference: Reference | None = None
     application: Application | None = None
     finished: str | None = None
+    board: str | None = None
+    linked: Linked | None = None
     results: list[Result] = []
 
 

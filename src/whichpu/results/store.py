@@ -53,6 +53,11 @@ def load(path: Path) -> Campaign:
         raise UserError(
             f"{path} is not a campaign file: {problem}", "give a file that `whichpu run` wrote"
         ) from problem
+    return checked(body, path)
+
+
+def checked(body: Any, path: Path) -> Campaign:
+    """A campaign from decoded JSON; every column is whole. Raises :class:`UserError`."""
     _check_version(path, body)
     try:
         campaign = msgspec.convert(body, Campaign)
@@ -73,6 +78,8 @@ def _check_version(path: Path, body: Any) -> None:
         return
     if isinstance(found, str) and found.startswith("whichpu.campaign/"):
         raise UserError(f"{path} is of schema {found}; this WhichPU reads {VERSION}", "upgrade WhichPU")
+    if isinstance(found, str) and found.startswith("whichpu.fleet/"):
+        raise UserError(f"{path} holds campaigns of several boards", "`whichpu show`, `compare` and `report` read it")
     if isinstance(found, str) and found.startswith("whichpu.scenario/"):
         raise UserError(
             f"{path} is a scenario file, not a campaign file", "`whichpu show` and `whichpu report` read it"

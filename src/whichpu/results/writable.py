@@ -12,7 +12,7 @@ from whichpu.errors import UserError
 
 Kind = Literal["campaign", "scenario", "together"]
 BEGINNINGS: dict[Kind, re.Pattern[bytes]] = {
-    "campaign": re.compile(rb'\s*\{\s*"schema"\s*:\s*"whichpu\.campaign/'),
+    "campaign": re.compile(rb'\s*\{\s*"schema"\s*:\s*"whichpu\.(campaign|fleet)/'),
     "scenario": re.compile(rb'\s*\{\s*"schema"\s*:\s*"whichpu\.scenario/'),
     "together": re.compile(rb'\s*\{\s*"schema"\s*:\s*"whichpu\.together/'),
 }

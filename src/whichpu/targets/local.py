@@ -146,10 +146,3 @@ class Here:
 
 
 HERE = Here()
-
-
-def others(measured: Sequence[int]) -> list[int]:
-    """CPUs that are not measured; none when the measured ones are not pinned, or are all there are."""
-    if not measured or not hasattr(os, "sched_getaffinity"):
-        return []
-    return sorted(os.sched_getaffinity(0) - set(measured))

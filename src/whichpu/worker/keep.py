@@ -28,6 +28,8 @@ import threading
 import time
 from typing import Any, Dict, List, Optional
 
+ARCHIVE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+"""The zipapp that this module is in."""
 PIECE = 1 << 20
 TAIL_BYTES = 4_000
 SILENCE_S = 900.0
@@ -210,7 +212,7 @@ class Keeper:
         stderr = tempfile.TemporaryFile(dir=self.own)  # noqa: SIM115  # lives as long as the worker
         try:
             process = subprocess.Popen(
-                [python, sys.argv[0], *pin],
+                [python, ARCHIVE, *pin],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=stderr,
