@@ -20,7 +20,7 @@ ARROWS = {
     "recommend": {"results", "stats"},
     "studies": {"reports", "results"},
     "reports": {"graphs", "recommend", "results", "stats", "worker.wire"},
-    "graphs": {"models.lead", "models.onnx_file"},
+    "graphs": {"models.lead", "models.onnx_file", "worker.hef"},
     "campaign": {"models", "results", "stats", "targets", "tasks", "worker.wire"},
     "tasks": {"results", "stats"},
     "models": {"results", "worker.wire"},

@@ -1,6 +1,7 @@
 """Compilers that this machine can't hold, asked through stand-ins with their exact signatures: TensorRT, TVM."""
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from whichpu.graphs.capability import find
 from whichpu.graphs.compilers import tensorrt, tvm
 from whichpu.graphs.readers import read
 
-STANDINS = Path(__file__).parent / "standins" / "npu"
+STANDINS = Path(__file__).parent / "standins"
 
 
 @pytest.fixture
@@ -37,7 +38,7 @@ def model(tmp_path):
 @pytest.fixture
 def standin(monkeypatch):
     """Puts the stand-ins before the children's eyes; called, it tells TensorRT's what to answer."""
-    monkeypatch.setenv("PYTHONPATH", str(STANDINS))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(str(STANDINS / one) for one in ("npu", "tensorrt")))
     return lambda **told: monkeypatch.setenv("TENSORRT_STANDIN", json.dumps(told))
 
 

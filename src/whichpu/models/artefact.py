@@ -29,6 +29,7 @@ SUFFIXES = {
     ".hef": "hef",
     ".engine": "engine",
     ".plan": "engine",
+    ".trt": "engine",
     ".rknn": "rknn",
     ".pte": "pte",
     ".vmfb": "vmfb",
@@ -43,7 +44,7 @@ KINDS = (
 )
 FOLDERS = (".mlpackage",)
 """A form of these suffixes is a folder."""
-BEGINNINGS = {b"\x01HEF": "hef", b"RKNN": "rknn"}
+BEGINNINGS = {b"\x01HEF": "hef", b"RKNN": "rknn", b"ftrt": "engine"}
 """What a form's first bytes are, where they tell it."""
 SIBLINGS = (".onnx", ".pt2", ".tflite")
 Shapes = Mapping[str | None, Sequence[int]]
