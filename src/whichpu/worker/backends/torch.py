@@ -1,8 +1,9 @@
-"""PyTorch, for programs saved by ``torch.export.save``: eager, or compiled by Inductor (mode=compile).
+"""PyTorch, for programs saved by ``torch.export.save``: eager, or compiled by Inductor (mode=compile), and on CUDA as
+one CUDA graph (mode=graph), or compiled with CUDA graphs (mode=reduce-overhead, PyTorch's own name).
 
 Lowest-overhead call: the exported module without its input guards, inside one ``torch.inference_mode`` that stays
-open as long as the model (https://docs.pytorch.org/docs/stable/export.html). On CUDA the call copies the inputs to
-the device and the outputs back, and waits for the device.
+open as long as the model (https://docs.pytorch.org/docs/stable/export.html). On accelerators (``torch_device``) the
+call copies the inputs to the device and the outputs back, and waits for the device.
 """
 
 from __future__ import annotations
@@ -18,11 +19,13 @@ from typing import Any, Callable, Dict, List, Optional
 import numpy
 
 from .. import wire
-from . import Arrays, Refused, Session, WhyNot, not_installed
+from . import Arrays, Refused, Session, WhyNot, not_installed, torch_device
 
 FORMATS = ("pt2",)
-OPTIONS = {"mode": "eager or compile (default: eager)"}
-MODES = ("eager", "compile")
+OPTIONS = {"mode": "eager or compile, on CUDA also graph or reduce-overhead (default: eager)"}
+MODES = ("eager", "compile", "graph", "reduce-overhead")
+COMPILED = ("compile", "reduce-overhead")
+CUDA_ALONE = ("graph", "reduce-overhead")
 SHORT = {"float32": "fp32", "float64": "fp64", "float16": "fp16", "bfloat16": "bf16"}
 COMPILES = "compiled at the first inference: seconds, for unrolled recurrent nets a minute and more"
 SAVE_AGAIN = "save it as: torch.export.save(torch.export.export(model.eval(), (example_input,)), 'model.pt2')"
@@ -41,33 +44,31 @@ def versions() -> Dict[str, str]:
 
 
 def offers() -> List[wire.Offer]:
-    import torch
-
     compiles = compiler() is not None
-    devices = ["cpu"] + (["cuda"] if torch.cuda.is_available() else [])
+    lacks = "" if compiles else "mode=compile needs a C++ compiler, and %s is not here" % compiler_name()
     found = []
-    for device in devices:
-        lacks = "" if compiles else "mode=compile needs a C++ compiler, and %s is not here" % compiler_name()
+    for device in ["cpu", *torch_device.here()]:
         found.append(wire.Offer(device, note=lacks))
         if compiles:
             found.append(wire.Offer(device, options={"mode": "compile"}, note=COMPILES))
-    if "cuda" in devices:
-        found.append(wire.Offer("cuda", precision="default", note="PyTorch's default: convolutions may use TF32"))
+        if device == "cuda":
+            found.append(wire.Offer(device, options={"mode": "graph"}, note="one CUDA graph, captured at first"))
+            found.append(wire.Offer(device, precision="default", note="PyTorch's own: convolutions may use TF32"))
+        if device == "cuda" and compiles:
+            found.append(wire.Offer(device, options={"mode": "reduce-overhead"}, note="compiled, in CUDA graphs"))
     return found
 
 
 def open(job: wire.Open) -> "Torch":
-    import torch
-
     mode = job.options.get("mode", "eager")
     if mode not in MODES:
         raise Refused("mode=%s is not a mode; there are: %s" % (mode, ", ".join(MODES)))
-    if mode == "compile" and compiler() is None:
+    if mode in CUDA_ALONE and job.device != "cuda":
+        raise Refused("mode=%s is for CUDA graphs, which only cuda has" % mode, "leave the option away")
+    if mode in COMPILED and compiler() is None:
         remedy = "install one (Debian: apt install g++), or name yours in the variable CXX"
-        raise Refused("mode=compile needs a C++ compiler, and %s is not here" % compiler_name(), remedy)
-    if job.device != "cpu" and not (job.device == "cuda" and torch.cuda.is_available()):
-        here = "cpu, cuda" if torch.cuda.is_available() else "cpu"
-        raise Refused("this PyTorch can't use %r here; it can use: %s" % (job.device, here))
+        raise Refused("mode=%s needs a C++ compiler, and %s is not here" % (mode, compiler_name()), remedy)
+    torch_device.refuse_unless_here(job.device)
     refuse_other_forms(job.model)
     return Torch(job, mode)
 
@@ -78,9 +79,8 @@ class Torch(Session):
 
         _set_threads(job.threads)
         _set_precision(job.precision)
-        program = torch.export.load(job.model)
-        if job.device == "cuda":
-            program = torch.export.passes.move_to_device_pass(program, "cuda")
+        program = torch_device.moved(torch.export.load(job.model), job.device)
+        self.placement = torch_device.placement(program, job.device)
         self.device = job.device
         self.call_spec = program.call_spec.in_spec
         self.leaves = list(program.graph_signature.user_inputs)
@@ -92,11 +92,13 @@ class Torch(Session):
         self.inputs = job.inputs or known
         made = [name for name in program.graph_signature.user_outputs if isinstance(name, str)]
         self.outputs = [_spec(name, values[name]) for name in made]
-        self.effective = _effective(mode)
+        self.effective = dict(_effective(mode), **torch_device.facts(job.device))
         self.precision = _precision(values.values(), job.device)
         self.mode = mode
         self.runner = _runner(program, mode)
         self.result: Any = None
+        self.accelerated: Any = None
+        self.out_spec = program.call_spec.out_spec
         self.guard = torch.inference_mode()  # once for all inferences, as a user's own loop has it
         self.guard.__enter__()
 
@@ -105,8 +107,8 @@ class Torch(Session):
 
         _refuse_wrong_shapes(self.known, arrays)
         host = [torch.from_numpy(numpy.array(array, order="C")) for array in arrays]
-        if self.device == "cuda":
-            return self._cuda_call(host)
+        if self.device != "cpu":
+            return self._on_device(host)
         args, kwargs = self._arguments(host)
         runner = self.runner
 
@@ -115,33 +117,44 @@ class Torch(Session):
 
         return call
 
+    def steady(self, call: Callable[[], Any]) -> Callable[[], Any]:
+        captured = self.accelerated is not None and self.accelerated.captured is not None
+        return self.accelerated.call() if captured else call
+
+    def parts(self, arrays: Arrays, request: wire.Parts) -> Optional[wire.Parted]:
+        if self.device not in torch_device.WITH_EVENTS:
+            return None
+        self.bind(arrays)()
+        found: wire.Parted = self.accelerated.parts(request.count)
+        return found
+
     def read(self) -> Arrays:
+        if self.accelerated is not None:
+            self.result = self.accelerated.results
         return [numpy.array(_host(tensor).numpy()) for tensor in _tensors(self.result)]
 
     def close(self) -> None:
         import torch
 
         self.guard.__exit__(None, None, None)
-        self.result = self.runner = None
-        if self.mode == "compile":
+        self.result = self.runner = self.accelerated = None
+        if self.mode in COMPILED:
             torch._dynamo.reset()
 
-    def _cuda_call(self, host: List[Any]) -> Callable[[], Any]:
-        """Host memory to host memory: pinned inputs go into device buffers made once, outputs come back."""
-        import torch
-
-        pinned = [tensor.pin_memory() for tensor in host]
-        device = [torch.empty_like(tensor, device="cuda") for tensor in host]
-        args, kwargs = self._arguments(device)
-        pairs, runner, wait = list(zip(device, pinned)), self.runner, torch.cuda.synchronize
-
-        def call() -> None:
-            for there, here in pairs:
-                there.copy_(here, non_blocking=True)
-            self.result = [tensor.cpu() for tensor in _tensors(runner(*args, **kwargs))]
-            wait()
-
-        return call
+    def _on_device(self, host: List[Any]) -> Callable[[], Any]:
+        """The buffers, and what is captured in a graph, are made once."""
+        if self.accelerated is None:
+            known = all(-1 not in spec.shape for spec in self.outputs)
+            device = torch_device.Accelerated(
+                self.device, host, [_room(spec) for spec in self.outputs] if known else None
+            )
+            args, kwargs = self._arguments(device.there)
+            runner, flat = self.runner, _flat(self.out_spec, len(self.outputs))
+            device.run = lambda: flat(runner(*args, **kwargs))
+            self.accelerated = device
+        self.accelerated.fill(host)
+        call: Callable[[], Any] = self.accelerated.call()
+        return self.accelerated.call_and_capture() if self.mode == "graph" else call
 
     def _arguments(self, tensors: List[Any]) -> Any:
         """Positional and keyword arguments as the program's author had them, constants put back in."""
@@ -206,12 +219,12 @@ def _runner(program: Any, mode: str) -> Any:
         module = program.module(check_guards=False)  # shapes are checked in bind, not at each inference
     except TypeError:  # before torch 2.9
         module = program.module()
-    if mode == "eager":
+    if mode not in COMPILED:
         return module
     from torch._inductor import config
 
     config.compile_threads = 1  # else compile helper processes stay and run beside the measurement
-    return torch.compile(module, dynamic=False)
+    return torch.compile(module, dynamic=False, mode=mode if mode == "reduce-overhead" else None)
 
 
 def _effective(mode: str) -> Dict[str, str]:
@@ -224,7 +237,7 @@ def _effective(mode: str) -> Dict[str, str]:
         "float32_matmul_precision": torch.get_float32_matmul_precision(),
         "mkldnn": "on" if torch.backends.mkldnn.is_available() else "not in this build",
     }
-    if mode == "compile":
+    if mode in COMPILED:
         found["compiler"] = str(compiler())
         found["load"] = "with the import of Inductor, about 1 s"
         found["compile_cache"] = "as found: a program compiled here before has a shorter first inference"
@@ -270,6 +283,23 @@ def _tensors(result: Any) -> List[Any]:
     from torch.utils._pytree import tree_flatten
 
     return [leaf for leaf in tree_flatten(result)[0] if isinstance(leaf, torch.Tensor)]
+
+
+def _room(spec: wire.TensorSpec) -> Any:
+    """A tensor in host memory for an output."""
+    import torch
+
+    return torch.empty(spec.shape, dtype=getattr(torch, spec.dtype))
+
+
+def _flat(out_spec: Any, outputs: int) -> Callable[[Any], Any]:
+    """Makes the program's result its outputs in order; a tensor, or a tuple of them, needs no walk."""
+    leaves = out_spec.num_leaves == outputs
+    if leaves and out_spec.is_leaf():
+        return lambda result: (result,)
+    if leaves and out_spec.type in (tuple, list) and out_spec.num_children == outputs:
+        return lambda result: result
+    return _tensors
 
 
 def _host(tensor: Any) -> Any:
