@@ -40,6 +40,7 @@ RUNTIMES = (
     "MNN",
     "hailo_platform",
     "mlperf_loadgen",
+    "tensorrt",
     "tvm",
     "iree",
     "executorch",

@@ -34,7 +34,7 @@ from whichpu.targets import bundle
 from whichpu.targets.link import Link, WorkerTrouble
 from whichpu.targets.local import HERE
 from whichpu.targets.place import Place
-from whichpu.targets.target import ALL, Target, interpreter, parse
+from whichpu.targets.target import ALL, Target, default_device, interpreter, parse
 from whichpu.tasks import Task, inferences
 from whichpu.tasks import load as load_task
 from whichpu.worker import wire
@@ -403,7 +403,7 @@ def _explicit(name: str | None, target: Target, description: wire.Description) -
 
 
 def _offered(description: wire.Description, board: str | None = None) -> list[Found]:
-    offers = description.offers or [wire.Offer("cpu")]
+    offers = description.offers or [wire.Offer(default_device(description.backend))]
     found = []
     for offer in offers:
         target = Target(

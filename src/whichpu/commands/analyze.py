@@ -25,7 +25,7 @@ PAGES = {
 
 def analyze(
     models: Annotated[
-        list[Path] | None, typer.Argument(metavar="MODEL...", help="ONNX, TFLite, or TVM Relay text; not run.")
+        list[Path] | None, typer.Argument(metavar="MODEL...", help="ONNX, TFLite, TVM Relay text, or HEF; not run.")
     ] = None,
     npu: Annotated[
         list[str] | None,
@@ -53,6 +53,9 @@ def analyze(
 ) -> None:
     """What will the NPU take, what falls back, why, and what does it cost? Nothing is run."""
     wanted = [*(npu or []), *(["all"] if every else [])]
+    if not listed and models and _compiled(models):
+        _describe(models, wanted, [output, model_explorer], as_json)
+        return
     if listed or not models or not wanted:
         _list(as_json, missing=None if listed else "a model" if not models else "a target: --npu NAME, or --all")
         return
@@ -74,6 +77,37 @@ def analyze(
         raise ExceptionGroup("analyses that failed", found.bugs)  # told and logged as every bug is: exit 3
     if found.refusals or found.unmet:
         raise typer.Exit(EXIT_USER if found.refusals else EXIT_CHECK)
+
+
+def _compiled(models: list[Path]) -> bool:
+    from whichpu.graphs.compiled import form_of
+
+    return any(form_of(model) for model in models)
+
+
+def _describe(models: list[Path], wanted: list[str], files: list[Path | None], as_json: bool) -> None:
+    """Files that are compiled already: nothing is left to place, so what they hold is told."""
+    from whichpu.api.describing import describe
+    from whichpu.reports import compiled
+
+    found = describe(models)
+    if wanted or any(files):
+        what = "--npu" if wanted else "a page"
+        raise UserError(
+            f"{models[0]} is compiled: what the NPU takes is decided, and {what} is for models before that",
+            f"whichpu analyze {models[0]}, or with --json",
+        )
+    if as_json:
+        print_json(found)
+    else:
+        from whichpu.reports import terminal
+
+        compiled.show(found, terminal.console())
+    refusals = compiled.refusals(found)
+    for says in refusals:
+        typer.echo(f"Error: {says}", err=True)
+    if refusals:
+        raise typer.Exit(EXIT_USER)
 
 
 def _list(as_json: bool, missing: str | None) -> None:

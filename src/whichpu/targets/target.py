@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -63,13 +64,23 @@ def parse(text: str) -> tuple[str | None, Target]:
     given = _options(text, options)
     return name, Target(
         backend=backend,
-        device=device.lower() or DEFAULT_DEVICE.get(backend, CPU),
+        device=device.lower() or default_device(backend),
         precision=_precision(text, given.pop("precision", "fp32")),
         threads=_threads(text, given.pop("threads", None)),
         python=_python(given.pop("python", None), board),
         options=given,
         board=board or None,
     )
+
+
+def refuse_boards(on: Sequence[str], what: str) -> None:
+    """Raises :class:`UserError` for targets on boards, where ``what`` runs on this machine only."""
+    there = next((board for board in map(board_of, on) if board is not None), None)
+    if there is not None:
+        raise UserError(
+            f"{what} runs on this machine only, not on {there}",
+            f"install WhichPU on {there} and run it there; `whichpu run` and `together` reach boards from here",
+        )
 
 
 def board_of(text: str) -> str | None:
@@ -83,6 +94,11 @@ def board_of(text: str) -> str | None:
 def _python(value: str | None, board: str) -> str | None:
     """An interpreter on a board is looked for there."""
     return value if value is None or board else interpreter(value)
+
+
+def default_device(backend: str) -> str:
+    """The device of a target that names none."""
+    return DEFAULT_DEVICE.get(backend, CPU)
 
 
 def _options(text: str, parts: list[str]) -> dict[str, str]:

@@ -65,6 +65,9 @@ BOUNDARY = 0
 DEEPEST = 4
 """Multiplexed layers in multiplexed layers."""
 
+AGAIN = "copy or download the file again, or compile it again with Hailo's Dataflow Compiler"
+"""What to try with a file that can't be read."""
+
 
 class HefError(Exception):
     """A file that is no HEF, or a damaged one; the message is for the user."""
@@ -159,17 +162,17 @@ def read(path: str) -> Hef:
         file.seek(begins)
         proto = file.read(proto_bytes)
     if digest is not None and hashlib.md5(proto).digest() != digest:  # no security: HailoRT's own checksum
-        raise HefError("the HEF is damaged: its checksum (MD5) is another; copy or compile it again")
+        raise HefError("the HEF is damaged: its checksum (MD5) is another")
     try:
         return _file(Message(proto), version, size, weights)
     except (ValueError, IndexError, struct.error) as problem:
-        raise HefError("the HEF is damaged: %s; copy or compile it again" % problem) from None
+        raise HefError("the HEF is damaged: %s" % problem) from None
 
 
 def _header(head: bytes, size: int) -> "Tuple[int, int, int, Optional[int], Optional[bytes]]":
     """Version, where the protobuf begins, its bytes, the weights' bytes and the MD5. Raises :class:`HefError`."""
     if len(head) < 12 or struct.unpack(">I", head[:4])[0] != MAGIC:
-        raise HefError("it is no HEF: it begins with %r; a HEF comes from Hailo's Dataflow Compiler" % head[:4])
+        raise HefError("it is no HEF: it begins with %r" % head[:4])
     version, proto_bytes = struct.unpack(">II", head[4:12])
     if version not in HEADERS:
         known = ", ".join(map(str, sorted(HEADERS)))
@@ -179,7 +182,7 @@ def _header(head: bytes, size: int) -> "Tuple[int, int, int, Optional[int], Opti
     weights = None if version == 0 else int(told[1])
     expected = begins + proto_bytes + (weights or 0)
     if size < expected:
-        words = "the HEF is cut short: its header speaks of %s bytes, the file has %s; copy or download it again"
+        words = "the HEF is cut short: its header speaks of %s bytes, the file has %s"
         raise HefError(words % (format(expected, ","), format(size, ",")))
     return version, begins, proto_bytes, weights, told[1] if version == 0 else None
 
@@ -190,7 +193,7 @@ def _file(top: Message, version: int, size: int, weights: Optional[int]) -> Hef:
     arch, chip = CHIPS.get(code, ("ARCH_%d" % code, "a chip with number %d, which WhichPU does not know" % code))
     groups = [_group(one) for one in top.messages(2)]
     if not groups:
-        raise HefError("the HEF holds no network; compile it again")
+        raise HefError("the HEF holds no network")
     included = top.message(4)
     return Hef(
         header_version=version,

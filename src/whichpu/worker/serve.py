@@ -252,6 +252,8 @@ def describe(request: wire.Describe) -> wire.Description:
         found.versions, found.offers = backend.versions(), backend.offers()
         found.usable = True
         found.native, found.native_why_not = _native(request.backend)
+    except Refused as problem:  # the adapter knows what is missing
+        found.why_not, found.remedy = str(problem), problem.remedy
     except Exception as problem:
         found.why_not = "installed, but it does not start: %s: %s" % (type(problem).__name__, problem)
         found.remedy = "install it again in an environment of its own, and name that with python="

@@ -189,7 +189,7 @@ def described_of(path: str) -> hef.Hef:
     try:
         described = hef.read(path)
     except hef.HefError as problem:
-        raise Refused(str(problem), "compile the model again with Hailo's Dataflow Compiler") from None
+        raise Refused(str(problem), hef.AGAIN) from None
     if len(described.groups) > 1:
         names = ", ".join(group.name for group in described.groups)
         words = "the HEF holds %d network groups (%s); WhichPU measures files of one" % (len(described.groups), names)
