@@ -82,6 +82,22 @@ def halves(path: str) -> Halves:
     return Halves([name for code, name in HALVES.items() if code in codes], weights, external)
 
 
+def symbols(path: str, specs: List[wire.TensorSpec]) -> Dict[str, int]:
+    """Names of sizes that the file leaves open in its inputs, and what they are in ``specs`` of these names."""
+    shapes, found = {spec.name: spec.shape for spec in specs}, {}
+    with pathlib.Path(path).open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        for number, span in _graph(data):
+            if number != 11:  # input
+                continue
+            tensor = _only(data, _only(data, span, 2), 1)
+            dims = [dim for field, dim in _fields(data, _only(data, tensor, 2)) if field == 1]
+            for dim, size in zip(dims, shapes.get(_text(data, _only(data, span, 1)), [])):
+                symbol = _text(data, _only(data, dim, 2))  # TensorShapeProto.Dimension.dim_param
+                if symbol:
+                    found[symbol] = size
+    return found
+
+
 def nodes(path: str) -> List[Node]:
     """The graph's operators, in order: ``input`` 1, ``output`` 2, ``op_type`` 4."""
     with pathlib.Path(path).open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:

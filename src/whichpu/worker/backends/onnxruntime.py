@@ -269,9 +269,7 @@ def _session(job: wire.Open, choice: providers.Chosen, settings: Any) -> "Tuple[
                 return onnxruntime.InferenceSession(job.model, settings, enable_fallback=0), log
             return onnxruntime.InferenceSession(job.model, settings, providers=listed, enable_fallback=0), log
     except Exception as problem:  # ONNX Runtime's errors are of many kinds
-        said = [providers.words_of(line) for line in log if placement.ERROR.search(line)]
-        words = "; ".join(dict.fromkeys([providers.words_of(str(problem))] + said[:1]))
-        raise Refused("%s: %s" % (choice.name, words), choice.provider.install or None) from problem
+        raise placement.refusal(choice, problem, log) from problem
 
 
 def _spec(node: Any) -> wire.TensorSpec:

@@ -28,6 +28,7 @@ BY_PROFILE = "ONNX Runtime's profile of one inference; what a provider fused cou
 COPIES = "Memcpy"
 """Nodes that ONNX Runtime adds between providers."""
 NAMED = 5
+LIBRARY_MISSING = ("Failed to load library", "Please install")
 ERROR = re.compile(r"\[[EF]:onnxruntime:")
 NEEDS = re.compile(r"Require (.+?)\. Please install")
 LARGEST_BYTES = 256 << 20

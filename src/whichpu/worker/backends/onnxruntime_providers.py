@@ -15,7 +15,7 @@ import re
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
 from .. import wire
-from . import Refused
+from . import Refused, onnxbytes
 from .hearing import heard
 
 Words = Dict[str, str]
@@ -175,7 +175,7 @@ PROVIDERS: Dict[str, Provider] = {
         _qnn,
         ("unit", "arch", "soc", "performance"),
         fp32="enable_htp_fp16_precision=0",
-        default="as in the graph, floats as fp16 on the HTP",
+        default="as in the graph; fp16 for fp32 on an HTP",
         install="pip install onnxruntime-qnn",
         module="onnxruntime_qnn",
     ),
@@ -248,6 +248,8 @@ def prepare(settings: Any, choice: Chosen, job: wire.Open) -> None:
     import onnxruntime
 
     settings.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+    for symbol, size in fixed_sizes(job).items():
+        settings.add_free_dimension_override_by_name(symbol, size)
     if job.device == "xnnpack":  # it has threads of its own, which ONNX Runtime's spinning ones would disturb
         settings.intra_op_num_threads = 1
         settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
@@ -256,6 +258,14 @@ def prepare(settings: Any, choice: Chosen, job: wire.Open) -> None:
     if choice.provider.memory == CUDA and hasattr(onnxruntime, "preload_dlls"):
         with heard():  # CUDA and cuDNN as pip packages; what it doesn't find it prints
             onnxruntime.preload_dlls()
+
+
+def fixed_sizes(job: wire.Open) -> Dict[str, int]:
+    """Sizes that the model leaves open and the job's inputs fix: compilers for NPUs take no open ones."""
+    try:
+        return onnxbytes.symbols(job.model, job.inputs or [])
+    except (ValueError, IndexError, OSError):  # ONNX Runtime itself will say what is wrong with the file
+        return {}
 
 
 def effective(session: Any, choice: Chosen, job: wire.Open) -> Words:
@@ -267,6 +277,9 @@ def effective(session: Any, choice: Chosen, job: wire.Open) -> Words:
         BOUND: "bound anew in each inference, which copies them",
     }
     found["inputs"] = inputs.get(choice.provider.memory, "bound once, in host memory")
+    sizes = fixed_sizes(job)
+    if sizes:
+        found["sizes fixed"] = ",".join("%s=%d" % pair for pair in sorted(sizes.items()))
     if simulated(choice):
         found["simulated"] = "the HTP, by this processor: its times say nothing of a chip's"
     if job.options.get("cuda_graph") == "on":
@@ -303,7 +316,7 @@ def plugged(device: str, library: Optional[str]) -> List[Any]:
     found = _devices(onnxruntime, device)
     if not found:
         try:
-            onnxruntime.register_execution_provider_library(device, path)
+            onnxruntime.register_execution_provider_library(_registered(device), path)
         except Exception as problem:
             raise Refused(
                 "ONNX Runtime can't load %s: %s" % (os.path.basename(path), words_of(str(problem)))
@@ -373,6 +386,13 @@ def _path_of(device: str) -> Optional[str]:
     known = PROVIDERS.get(device, Provider())
     package = _package(device, known.module)
     return str(importlib.import_module(package).get_library_path()) if package else None
+
+
+def _registered(device: str) -> str:
+    """The name to register a plug-in under: it becomes the provider's."""
+    package = _package(device, PROVIDERS.get(device, Provider()).module)
+    names = getattr(importlib.import_module(package), "get_ep_names", list)() if package else []
+    return str(names[0]) if names else device
 
 
 def _has_unit(device: str) -> bool:
