@@ -101,9 +101,15 @@ def refuse(who: str, how: str, units: List[str], log: List[str], install: str = 
     needs = next((found.group(1) for found in map(NEEDS.search, log) if found), "")
     words = "%s %s %s%s" % (who, how, "+".join(units), ": %s" % said if said else "")
     remedy = "it requires %s%s" % (needs, "; %s" % install if install else "") if needs else None
-    raise FellBack(
-        words, remedy or "look at the options of the target: whichpu devices, docs/accelerators-onnxruntime.md"
-    )
+    raise FellBack(words, remedy or "whichpu analyze tells what a unit takes; set= gives the provider's own options")
+
+
+def refusal(choice: providers.Chosen, problem: Exception, log: List[str]) -> Refused:
+    """Why a session could not be made: the error's words, and the first of the log where it says more."""
+    said = [providers.words_of(line) for line in log if ERROR.search(line)][:1]
+    words = "; ".join(dict.fromkeys([providers.words_of(str(problem))] + said))
+    missing = any(sign in str(problem) + "".join(log) for sign in LIBRARY_MISSING)
+    return Refused("%s: %s" % (choice.name, words), choice.provider.install if missing else None)
 
 
 def nodes_of_profile(events: List[Dict[str, Any]]) -> List[Node]:

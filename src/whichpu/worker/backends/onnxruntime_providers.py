@@ -114,7 +114,9 @@ def _openvino(job: wire.Open) -> Words:
 def _qnn(job: wire.Open) -> Words:
     words = {"backend_type": _one_of(job, "unit", ("htp", "gpu", "cpu"))}
     if words["backend_type"] == "htp":
-        words["enable_htp_fp16_precision"] = "0" if job.precision == "fp32" else "1"
+        words["enable_htp_fp16_precision"] = "1"  # 0 changes nothing of what comes out (2.7.0, simulated HTP)
+        if job.precision == "fp32" and not _quantised(job.model):
+            raise Refused("a Qualcomm HTP computes in fp16, not in fp32", "ask for its own choice: precision=default")
     if "arch" in job.options:
         words["htp_arch"] = _number(job, "arch", "")
     if "soc" in job.options:
@@ -174,7 +176,7 @@ PROVIDERS: Dict[str, Provider] = {
     "qnn": Provider(
         _qnn,
         ("unit", "arch", "soc", "performance"),
-        fp32="enable_htp_fp16_precision=0",
+        fp32="its quantised operators; on an HTP its floats are fp16",
         default="as in the graph; fp16 for fp32 on an HTP",
         install="pip install onnxruntime-qnn",
         module="onnxruntime_qnn",
@@ -207,6 +209,8 @@ PROVIDERS: Dict[str, Provider] = {
 BUILD = "build ONNX Runtime with it: https://onnxruntime.ai/docs/build/eps.html"
 
 
+NOT_FP32 = ("qnn",)
+"""Take fp32 for quantised models only."""
 CPU = "CPUExecutionProvider"
 ON_CPU = Chosen(CPU, PROVIDERS["cpu"], {}, [])
 
@@ -290,7 +294,7 @@ def effective(session: Any, choice: Chosen, job: wire.Open) -> Words:
 def offers_of(device: str) -> List[wire.Offer]:
     """fp32, and the provider's own default where that is something else."""
     known = PROVIDERS.get(device, Provider())
-    found = [wire.Offer(device)] if known.fp32 else []
+    found = [wire.Offer(device)] if known.fp32 and device not in NOT_FP32 else []
     if known.default and known.default != "as in the graph":
         found.append(wire.Offer(device, precision="default", note=known.default))
     return found or [wire.Offer(device, precision="default", note="its own default; not known to WhichPU")]
@@ -391,7 +395,7 @@ def _path_of(device: str) -> Optional[str]:
 def _registered(device: str) -> str:
     """The name to register a plug-in under: it becomes the provider's."""
     package = _package(device, PROVIDERS.get(device, Provider()).module)
-    names = getattr(importlib.import_module(package), "get_ep_names", list)() if package else []
+    names: List[str] = importlib.import_module(package).get_ep_names() if package else []
     return str(names[0]) if names else device
 
 
@@ -415,6 +419,13 @@ def _of_unit(job: wire.Open, devices: List[Any]) -> List[Any]:
 
 def _type_of(device: Any) -> str:
     return str(device.device.type).rsplit(".", 1)[-1]
+
+
+def _quantised(model: str) -> bool:
+    try:
+        return any(node.kind.startswith(("QLinear", "QuantizeLinear")) for node in onnxbytes.nodes(model))
+    except (ValueError, IndexError, OSError):
+        return False
 
 
 def _own_words(job: wire.Open) -> Words:
