@@ -33,12 +33,20 @@ from whichpu.results import together as results
 from whichpu.results.column import pack
 from whichpu.results.schema import Campaign
 from whichpu.results.together import Reading, Row, Terms, TogetherRun, Window
+from whichpu.targets import inventory
+from whichpu.targets.board import Board
 from whichpu.targets.link import Link, WorkerTrouble
+from whichpu.targets.local import HERE
+from whichpu.targets.place import Place
+from whichpu.targets.ssh import LostLink
 from whichpu.targets.target import ALL, Target, parse
 from whichpu.worker import wire
 
 OPENING_S = 0.05
 """Run before each window: caches fill, and processes that were told one after the other all run when it begins."""
+
+OPENING_SHARE = 0.2
+"""Of a window, where that is less."""
 
 KEPT = 2_000
 """Raw latencies kept of a window; of a quicker model a window's edges weigh nothing."""
@@ -79,6 +87,16 @@ class Named(NamedTuple):
     target: Target
     cpus: tuple[int, ...] | None
     model: Path
+
+
+class Given(NamedTuple):
+    """The command's own model with what belongs to it, and the rest that was asked for."""
+
+    model: Path
+    asked: Asked
+    forms: Sequence[Path]
+    shapes: artefact.Shapes | None
+    siblings: bool
 
 
 class Member(NamedTuple):
@@ -130,16 +148,34 @@ def run(
     """
     named = wanted(asked, model)
     terms = _terms(asked)
-    plans = _plans(named, model, asked, terms, watch, forms, shapes, siblings)
-    _choose_loop([contender for plan in plans.values() for contender in plan.contenders], terms)
-    with tempfile.TemporaryDirectory(prefix="whichpu-") as folder:
+    with tempfile.TemporaryDirectory(prefix="whichpu-") as folder, _place(named, watch) as place:
+        plans = _plans(named, Given(model, asked, forms, shapes, siblings), terms, place, watch)
+        _choose_loop([contender for plan in plans.values() for contender in plan.contenders], terms)
         members = _members(named, plans, Path(folder), terms)
-        done = _begun(plans[model], plans, members, terms)
+        done = _begun(next(iter(plans.values())), plans, members, terms)
         keeper = Keeper(done, path)
-        with Lookout(_watched(plans[model], members)) as lookout:
+        with Lookout(_watched(members), place=place) as lookout:
             done.watched = lookout.watched
             _rounds(members, keeper, lookout, watch)
     return done
+
+
+@contextmanager
+def _place(named: Sequence[Named], watch: Watch) -> Iterator[Place]:
+    """The machine that all contenders are on, held alone where it is a board. Raises :class:`UserError`."""
+    boards = list(dict.fromkeys(one.target.board for one in named))
+    if len(boards) > 1:
+        told = " and ".join("this machine" if board is None else str(board) for board in boards)
+        raise UserError(f"contenders on {told} don't run together", "name contenders of one machine")
+    if boards[0] is None:
+        yield HERE
+        return
+    with Board(boards[0], inventory.load().board(boards[0]), watch.phase) as board:
+        board.connect()
+        try:
+            yield board
+        except LostLink as problem:
+            raise UserError(str(problem), f"try it by hand: ssh {board.entry.host}") from problem
 
 
 # ---------------------------------------------------------------- what was asked for
@@ -204,7 +240,7 @@ def _terms(asked: Asked) -> Terms:
         matters=asked.matters,
         turns=asked.turns,
         window_s=asked.window_s,
-        opening_s=OPENING_S,
+        opening_s=min(OPENING_S, OPENING_SHARE * asked.window_s),
         threads=asked.threads,
         timeout_s=asked.timeout_s,
         loop=LOOPS[asked.loop],
@@ -212,41 +248,35 @@ def _terms(asked: Asked) -> Terms:
     )
 
 
-def _plans(
-    named: Sequence[Named],
-    model: Path,
-    asked: Asked,
-    terms: Terms,
-    watch: Watch,
-    forms: Sequence[Path],
-    shapes: artefact.Shapes | None,
-    siblings: bool,
-) -> dict[Path, Plan]:
+def _plans(named: Sequence[Named], given: Given, terms: Terms, place: Place, watch: Watch) -> dict[Path, Plan]:
     """A plan for each model, the command's own first; contenders are called by their number in it."""
     found: dict[Path, Plan] = {}
-    for each in dict.fromkeys([model, *(one.model for one in named)]):
-        own = each == model
-        wishes = Wishes(
-            on=tuple(f"{number}={one.target}" for number, one in enumerate(named) if one.model == each),
-            data=asked.data if own else None,
-            threads=asked.threads,
-            cpus=(),
-            seed=terms.seed,
-            timeout_s=asked.timeout_s,
-            loop="native",
-        )
-        if not wishes.on:
+    for model in dict.fromkeys([given.model, *(one.model for one in named)]):
+        on = tuple(f"{number}={one.target}" for number, one in enumerate(named) if one.model == model)
+        if not on:
             raise UserError(f"no contender runs {model.name}", "leave out one --model, or give its model as MODEL")
-        watch.phase(f"reading {each.name}")
-        sizes = batching.shapes_for([each, *(forms if own else ())], (shapes or {}) if own else {}, 1)
-        network = artefact.load(each, forms if own else (), sizes, siblings)
-        found[each] = planning.make(network, wishes, watch)
-    places = {plan.place.name for plan in found.values()}
-    if len(places) > 1:
-        raise UserError("contenders on different machines don't run together", "name contenders of one machine")
+        watch.phase(f"reading {model.name}")
+        own = given if model == given.model else Given(model, given.asked, (), None, given.siblings)
+        found[model] = _plan(own, on, terms, place, watch, data=given.asked.data if own is given else None)
     for plan in found.values():
         build_all(plan, watch)
     return found
+
+
+def _plan(given: Given, on: tuple[str, ...], terms: Terms, place: Place, watch: Watch, data: Path | None) -> Plan:
+    wishes = Wishes(
+        on=on,
+        data=data,
+        threads=terms.threads,
+        cpus=(),
+        seed=terms.seed,
+        timeout_s=terms.timeout_s,
+        loop="native",
+        meters="off",
+    )
+    sizes = batching.shapes_for([given.model, *given.forms], given.shapes or {}, 1)
+    network = artefact.load(given.model, given.forms, sizes, given.siblings)
+    return planning.make(network, wishes, watch, place=place)
 
 
 def _choose_loop(contenders: Sequence[Contender], terms: Terms) -> None:
@@ -343,8 +373,9 @@ def _one_core(members: Sequence[Member], root: Path = Path("/")) -> list[list[in
     return [cpus for cpus in groups.values() if len(cpus) > 1]
 
 
-def _watched(plan: Plan, members: Sequence[Member]) -> Campaign:
+def _watched(members: Sequence[Member]) -> Campaign:
     """The campaign that the watcher looks at: it stays off the CPUs that all contenders together are pinned to."""
+    plan = members[0].plan
     pins = [member.row.cpus for member in members]
     cpus = sorted({cpu for each in pins for cpu in each}) if all(pins) else []
     plan.campaign.settings = msgspec.structs.replace(plan.campaign.settings, cpus=cpus)
@@ -375,14 +406,17 @@ def _rounds(members: Sequence[Member], keeper: Keeper, lookout: Lookout, watch: 
             keeper.save()
             if _enough(done, number + 1, time.monotonic() - began):
                 break
-        for row in done.rows:
-            row.status = "measured"
     except Over as over:
         _enter(over, done)
+    except LostLink as problem:
+        done.ended = str(problem)
     except KeyboardInterrupt:
         done.ended = "it was stopped by the user"
         keeper.save()
         raise
+    for row in done.rows:
+        if row.status == "pending" and any(reading.together for reading in row.readings):
+            row.status = "measured"
     done.finished = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     keeper.save()
 

@@ -13,6 +13,7 @@ from whichpu.reports.decision import Decision, analyses_of, split
 from whichpu.reports.picture import Picture, saved, slug
 from whichpu.results import anything
 from whichpu.results.reported import Reported
+from whichpu.results.together import TogetherRun
 
 MARKDOWN = decision_markdown.BEGINNING
 
@@ -38,6 +39,8 @@ def made(
     if not results:
         raise UserError("no file of results was given", "name campaign files or other tools' results")
     decision = Decision(anything.opened(results), normalise_to, language, analyses_of(analyses))
+    if not markdown and all(isinstance(file.content, TogetherRun) for file in decision.files):
+        return Made(html.page(_ours(decision)), [*_of_campaigns(decision)])  # there is nothing to decide between
     pictures = decision_html.drawings(decision)
     folder = None if charts is None else Path(os.path.relpath(charts, output.parent))
     text = decision_markdown.written(decision, pictures, folder) if markdown else decision_html.page(decision, pictures)
@@ -56,9 +59,14 @@ def drawn(report: Made, folder: Path) -> list[Path]:
     return saved(report.charts, folder)
 
 
+def _ours(decision: Decision) -> list[tuple[str, html.Run]]:
+    """The files that are no other tool's."""
+    return [(file.name, file.content) for file in decision.files if not isinstance(file.content, Reported)]
+
+
 def _of_campaigns(decision: Decision) -> Iterator[tuple[str, str]]:
     """The charts of campaigns and scenarios, as their parts of the page have them."""
-    ours = [(file.name, file.content) for file in decision.files if not isinstance(file.content, Reported)]
+    ours = _ours(decision)
     for (name, _), view in zip(ours, html.context(ours)["views"], strict=True):
         for title, svg in _charts(view.values()):
             yield f"{slug(Path(name).stem)}-{slug(title).lower()}", svg

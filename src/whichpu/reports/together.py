@@ -26,6 +26,9 @@ VERDICTS = {
     "too-small-to-matter": "too small to matter",
     "not-comparable": "not known",
 }
+KEEPS = 1.02
+"""A median below so many times what it was has stayed."""
+
 NOT_TOLD = "Which part of what they share (caches, memory bandwidth, clock, power) slows them down is not measured."
 
 
@@ -134,6 +137,7 @@ def pays(joint: Joint, contenders: list[Slowdown]) -> str:
         "pays": f"Running {who} at once pays",
         "costs": f"Running {who} at once costs throughput",
         "does-not-pay": f"Running {who} at once does not pay",
+        "not-shown": f"It is not shown that running {who} at once pays",
         "not-known": f"Whether running {who} at once pays is not known yet (one round says nothing about spread)",
     }[joint.verdict]
     if joint.over_best is None or joint.efficiency is None:
@@ -149,8 +153,12 @@ def losses(row: Slowdown) -> str:
     """What one contender loses, in throughput and latency."""
     latency = ""
     if row.alone_p50_ns is not None and row.together_p50_ns is not None:
-        latency = f": its median latency goes from {units.time(row.alone_p50_ns.value)}"
-        latency += f" to {units.time(row.together_p50_ns.value)}"
+        before, after = row.alone_p50_ns.value, row.together_p50_ns.value
+        latency = f": its median latency goes from {units.time(before)} to {units.time(after)}"
+        if after < KEEPS * before:
+            latency = (
+                f": its median latency stays at {units.time(after)}, so what it loses it loses in a few long waits"
+            )
     return f"{row.name} is slowed down {times(row.slowdown)}{latency}."
 
 

@@ -27,12 +27,12 @@ from whichpu.stats.intervals import Estimate, holm, of_logs, p_value
 from whichpu.stats.overlap import Counted, Stretch, counted, shared
 from whichpu.stats.verdicts import Verdict, verdict
 
-Pays = Literal["pays", "does-not-pay", "costs", "not-known"]
+Pays = Literal["pays", "does-not-pay", "costs", "not-shown", "not-known"]
 PAYS: dict[Verdict, Pays] = {
     "slower": "pays",  # the words are of latencies: a ratio above 1
     "faster": "costs",
     "too-small-to-matter": "does-not-pay",
-    "no-difference": "does-not-pay",
+    "no-difference": "not-shown",
     "not-comparable": "not-known",
 }
 
@@ -71,7 +71,8 @@ class Joint(msgspec.Struct, kw_only=True):
     Where all run one model, ``per_s`` are the inferences a second of all together, ``over_best`` is that over the
     throughput of ``best`` alone, and ``efficiency`` that over the sum of all alone; else these are ``None``, for
     inferences of different models are not added. ``verdict`` says whether it pays: against ``best`` alone, or for
-    different models against taking turns. ``shared`` is the median share of the windows in which all ran.
+    different models against taking turns: ``does-not-pay`` means that no gain that matters is left possible,
+    ``not-shown`` that it is. ``shared`` is the median share of the windows in which all ran.
     """
 
     rounds: int
@@ -244,8 +245,15 @@ def _joint(run: TogetherRun, contenders: list[Slowdown], rounds: Mapping[int, li
         joint.per_s = _estimate(rounds, lambda turn: _sum(turn.together))
         joint.efficiency = _estimate(rounds, lambda turn: _sum(turn.together) / _sum(turn.alone))
     joint.p = p_value(decides)
-    joint.verdict = PAYS[verdict(of_logs(decides), joint.p, run.terms.matters)]
+    joint.verdict = _pays(of_logs(decides), joint.p, run.terms.matters)
     return joint
+
+
+def _pays(gain: Estimate, p: float | None, matters: float) -> Pays:
+    """An interval that leaves no room for a gain that matters shows that there is none."""
+    found = PAYS[verdict(gain, p, matters)]
+    no_room = gain.high is not None and gain.high < 1 + matters
+    return "does-not-pay" if found == "not-shown" and no_room else found
 
 
 def _work(turn: Turn) -> float:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import combinations
 
+import msgspec
+
 from whichpu.results.conditions import doubts_of_looks
 from whichpu.results.placement import doubts_of_placement
 from whichpu.results.schema import Doubt
@@ -17,6 +19,8 @@ SHARED_LEAST = 0.9
 
 WIDE = 0.1
 """A slow-down that is known to no better than this says little."""
+
+QUIETER = "stop other programs, or choose quieter CPUs: --on a=BACKEND,cpus=2"
 
 APART = "pin each to CPUs of its own: --on a=BACKEND,cpus=0 --on b=BACKEND,cpus=1"
 
@@ -34,7 +38,12 @@ def of_all(run: TogetherRun, slowdowns: Sequence[Estimate | None], shared: float
         found += [_short(shared), _few_rounds(rounds, run.terms.rounds_least), _wide(slowdowns)]
     watched = run.watched
     looks = doubts_of_looks(watched.looks, watched.states, watched.cpus) if watched is not None else []
-    return [doubt for doubt in found if doubt is not None] + looks
+    return [doubt for doubt in found if doubt is not None] + [_in_our_words(doubt) for doubt in looks]
+
+
+def _in_our_words(doubt: Doubt) -> Doubt:
+    """Here CPUs are an option of each target, not of the command."""
+    return msgspec.structs.replace(doubt, advice=QUIETER) if doubt.kind == "other-load" else doubt
 
 
 def _never_steady(row: Row) -> Doubt | None:
