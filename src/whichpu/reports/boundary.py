@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from whichpu.reports import units
-from whichpu.results.boundary import NOT_ASKED, PARTS
+from whichpu.results.boundary import NOT_ASKED, PARTS, SIMULATED
 from whichpu.results.schema import Application, Campaign
 from whichpu.results.summary import Figures
 
@@ -43,6 +43,21 @@ def sentences(rows: Sequence[Figures], campaign: Campaign) -> list[str]:
     first = rows[0]
     said = [_inside(first)] if first.compute_ns is not None else []
     return said + ([_step(first, campaign.application)] if campaign.application is not None else [])
+
+
+def simulated(rows: Sequence[Figures]) -> list[str]:
+    """What a simulator is good for: its outputs, held against the reference's."""
+    said = []
+    for row in rows:
+        if row.boundary == SIMULATED and row.median_ns is not None:
+            found = row.difference
+            outputs = "its outputs were not compared"
+            if found is not None:
+                share = "" if found.relative is None else f" ({100 * found.relative:.2g} % of the largest value)"
+                outputs = f"its outputs differ from the reference's by up to {found.max_abs:.2g}{share}"
+            ran = f", {row.ran_precision}" if row.ran_precision else ""
+            said.append(f"Simulated, so without times ({row.name}{ran}): {outputs}.")
+    return said
 
 
 def grids(rows: Sequence[Figures], campaign: Campaign) -> list[Grid]:

@@ -10,7 +10,7 @@ from whichpu.reports import accuracy, boundary, conditions, energy, memory, prec
 from whichpu.reports.tables import NAME_LEAST, Column, fits, print_item, print_tables, safe, table
 from whichpu.reports.words import METRICS, SCORES, STATUS, VERDICTS
 from whichpu.results.accuracy import unit_of
-from whichpu.results.boundary import PARTS
+from whichpu.results.boundary import PARTS, SIMULATED
 from whichpu.results.comparison import Comparison, agreeing, compare, fastest, measured_results
 from whichpu.results.known import why_stopped
 from whichpu.results.schema import Campaign, Doubt, TaskInfo
@@ -49,10 +49,13 @@ def show(campaign: Campaign, screen: Console) -> None:
     if measured:
         _print_latencies(screen, measured, verdicts)
         _print_others(screen, measured, campaign)
-        accuracy.show(campaign, measured, screen)
+    answering = [row for row in rows if row.name in counting or row.boundary == SIMULATED]
+    if answering:
+        accuracy.show(campaign, answering, screen)
+    if measured:
         memory.show(measured, screen)
         precision.show(campaign, rows, screen)
-    for line in [*_notes(rows, campaign), *boundary.sentences(measured, campaign)]:
+    for line in [*_notes(rows, campaign), *boundary.sentences(measured, campaign), *boundary.simulated(rows)]:
         screen.print(line, markup=False)
     screen.print(f"\n{why_stopped(campaign)}", markup=False)
     if campaign.watched is not None:

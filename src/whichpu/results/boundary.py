@@ -13,6 +13,8 @@ from whichpu.stats.intervals import Estimate
 
 PARTS = ("compute", "h2d", "d2h")
 NOT_ASKED = "the runtime was not asked for the parts of its latency"
+SIMULATED = "simulated"
+"""The boundary of a simulator's latency: it is the host CPU's, says nothing of the unit, and is ranked with none."""
 OVERHEAD_NS = 20_000
 """Less time outside of computing is not worth a doubt: a call from any language costs some of it."""
 
@@ -73,10 +75,20 @@ def reasons(readings: Sequence[Reading]) -> dict[str, str]:
 
 def boundary_doubts(result: Result, median: Estimate) -> list[Doubt | None]:
     """Moving data takes longer than computing, or something else does; ``median`` is the contender's latency."""
+    if result.boundary == SIMULATED:
+        return [_simulated()]
     found = parts(result.readings)
     if found is None or found.compute_ns is None:
         return []
     return [_transfers(found) or _host_bound(result, found, median)]
+
+
+def _simulated() -> Doubt:
+    return Doubt(
+        kind="simulated",
+        says="its times are those of a simulator on this machine's CPU, and say nothing of the unit; it is not ranked",
+        advice="take its outputs and scores from here, its times from the board",
+    )
 
 
 def _transfers(found: Parts) -> Doubt | None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from whichpu.errors import UserError
+from whichpu.results.boundary import SIMULATED
 from whichpu.results.doubts import differs
 from whichpu.results.latencies import median, ratio, rounds_of_ratio
 from whichpu.results.schema import Campaign, Result
@@ -162,8 +163,12 @@ def probability_of_best(campaign: Campaign) -> dict[str, float]:
 
 
 def _counts(result: Result, campaign: Campaign) -> bool:
-    """A contender that failed before its outputs were held against the reference's is not ranked."""
-    if result.yardstick or result.status in ("bad-output", "refused", "not-here", "bug"):
+    """Not ranked: a contender that failed before its outputs were held against the reference's, and a simulator."""
+    if (
+        result.yardstick
+        or result.boundary == SIMULATED
+        or result.status in ("bad-output", "refused", "not-here", "bug")
+    ):
         return False
     alive = result.status in ("measured", "pending")
     return alive or result.difference is not None or campaign.reference is None

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from whichpu.results import energy
 from whichpu.results.accuracy import SHARES, SMALLER_IS_BETTER, smaller_is_better, unit_of
+from whichpu.results.boundary import SIMULATED
 from whichpu.results.comparison import measured_results
 from whichpu.results.energy import EnergyFigures
 from whichpu.results.entries import METRICS, Better, Entry, Value
@@ -53,7 +54,10 @@ def _entry(campaign: Campaign, result: Result, file: str, sha256: str, *, ranked
         values = dict(_values(campaign, result, row))
         absent = {key: reason for key, reason in _reasons(campaign, row).items() if key not in values}
     else:
-        absent = dict.fromkeys((*METRICS, *_scores(campaign.task)), row.why or f"{row.name}: {row.status}")
+        reason = row.why or f"{row.name}: {row.status}"
+        if result.boundary == SIMULATED and row.why is None:
+            reason = "its times are a simulator's"
+        absent = dict.fromkeys((*METRICS, *_scores(campaign.task)), reason)
     return Entry(
         model=campaign.model.name,
         contender=result.name,

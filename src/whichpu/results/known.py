@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from whichpu.results.boundary import SIMULATED
 from whichpu.results.comparison import fastest, measured_results
 from whichpu.results.latencies import median, ratio
 from whichpu.results.schema import Campaign, Result, Settings
@@ -42,7 +43,10 @@ def why_stopped(campaign: Campaign) -> str:
     if pairs(campaign):
         return _pairs_stopped(campaign, asked)
     if not runners:
-        harness = any(median(result) is not None for result in campaign.results if result.yardstick)
+        ran = [result for result in campaign.results if median(result) is not None]
+        if any(result.boundary == SIMULATED for result in ran):
+            return "Only a simulator ran: it has outputs, but no times."
+        harness = any(result.yardstick for result in ran)
         return "Only the harness itself was measured." if harness else "Nothing was measured."
     best = fastest(runners)
     if len(runners) == 1:

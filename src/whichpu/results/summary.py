@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from whichpu.results.boundary import parts, reasons
+from whichpu.results.boundary import SIMULATED, parts, reasons
 from whichpu.results.comparison import probability_of_best, ratios_to_the_fastest
 from whichpu.results.doubts import doubts_of
 from whichpu.results.energy import EnergyFigures, MeterCost, energy_figures, meter_cost
@@ -91,7 +91,7 @@ class Figures(msgspec.Struct, kw_only=True):
 
 
 def summarize(campaign: Campaign) -> list[Figures]:
-    """Figures of all contenders: measured ones, the fastest first, then the yardsticks, then those without figures.
+    """Figures of all contenders: measured ones, the fastest first, then simulators and yardsticks, then those without.
 
     Ranked ones stand in the order of their ratios to the fastest, which drift can't turn round as it can medians.
     """
@@ -105,7 +105,8 @@ def summarize(campaign: Campaign) -> list[Figures]:
             )
     first = next((rows[name].median_ns for name, ratio in ratios.items() if ratio == 1), None) or 1.0
     place = {name: ratios.get(name, (row.median_ns or 0.0) / first) for name, row in rows.items()}
-    return sorted(rows.values(), key=lambda row: (row.median_ns is None, row.yardstick, place[row.name]))
+    last = {row.name: (row.median_ns is None, row.yardstick, row.boundary == SIMULATED) for row in rows.values()}
+    return sorted(rows.values(), key=lambda row: (last[row.name], place[row.name]))
 
 
 def figures(result: Result, campaign: Campaign) -> Figures:
