@@ -16,7 +16,7 @@ ARROWS = {
     "commands": {"api", "campaign", "graphs", "models", "recommend", "reports", "results", "studies"},
     "__main__": {"cli"},
     "__init__": {"api"},
-    "api": {"campaign", "graphs", "models", "recommend", "reports", "results", "studies"},
+    "api": {"campaign", "graphs", "models", "recommend", "reports", "results", "studies", "targets"},
     "recommend": {"results", "stats"},
     "studies": {"reports", "results"},
     "reports": {"graphs", "recommend", "results", "stats", "worker.wire"},

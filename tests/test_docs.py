@@ -125,7 +125,7 @@ def test_backends_are_named():
     named = {line.split("|")[1].strip() for line in table.splitlines() if line.startswith("|")}
     assert named >= set(BACKENDS)
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert all(f"`{name}:cpu`" in readme for name in BACKENDS)
+    assert all(f"`{name}:" in readme for name in BACKENDS)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

@@ -377,18 +377,22 @@ LINES = [
     "[GpuLayer] POOLING: /pool/GlobalAveragePool",
     "[GpuLayer] SHUFFLE: Reshape_2 + (Unnamed Layer* 7) [Shuffle]",
     "DLA supports only 8 subgraphs per DLA core. Switching to GPU for layer conv_6",
+    "/model/Mul: Unsupported on DLA. Switching this layer's device type to GPU.",
+    "Default DLA is enabled but layer LSTM encoder is not supported on DLA, falling back to GPU.",
 ]
 
 
 def test_the_builders_log_tells_what_it_moved():
     """Lines of public build logs (dusty-nv, marcoslucianops/DeepStream-Yolo)."""
-    names = ["/cnn/cnn.0/Conv", "/pool/GlobalAveragePool", "Reshape_2", "conv_6"]
+    names = ["/cnn/cnn.0/Conv", "/pool/GlobalAveragePool", "Reshape_2", "conv_6", "/model/Mul", "LSTM encoder"]
     layers = [tensorrt_layers.Asked(name, "X", True, "") for name in names]
     moved = tensorrt_layers.moved_to_gpu(layers, LINES)
     assert moved == {
         "/pool/GlobalAveragePool": "the builder put it on the GPU",
         "Reshape_2": "the builder put it on the GPU",
         "conv_6": "DLA supports only 8 subgraphs per DLA core",
+        "/model/Mul": "Unsupported on DLA",
+        "LSTM encoder": "not supported on DLA",
     }
 
 

@@ -172,7 +172,7 @@ def measure(
 
     ``data`` is a task (``.toml``) or samples (``.npz``); else seeded random inputs are used. ``forms`` are other
     files of the same network. ``variants`` are precisions to make and measure: ``fp32`` (the model as given), ``fp16``,
-    ``int8``, ``int8-per-tensor``, ``int8-percentile``, ``int8-nncf``.
+    ``int8``, ``int8-per-tensor``, ``int8-percentile``, ``int8-symmetric``, ``int8-nncf``.
     ``budget_s`` is per contender; ``half_width`` (relative) is the width asked of each interval; ``matters`` the
     relative difference that matters. With ``output`` the campaign file is written after every round; one that is
     there is refused unless ``resume`` goes on with it or ``overwrite`` replaces it. No other file is replaced, and

@@ -21,6 +21,9 @@ OPSET = 13
 LARGEST = 2_000_000_000
 """Bytes of a model: a protobuf message, as which the tools pass it on, holds less than 2 GiB."""
 
+SYMMETRIC = ("ActivationSymmetric", "AddQDQPairToWeight")
+"""Options of ONNX Runtime's quantiser that TensorRT's explicit quantisation wants."""
+
 AROUND = ("QuantizeLinear", "DequantizeLinear", "Constant")
 
 
@@ -47,20 +50,25 @@ def fp16(wishes: dict[str, Any]) -> None:
 
 
 def int8(wishes: dict[str, Any]) -> None:
-    """Static quantisation with QDQ nodes: U8 activations, S8 weights."""
+    """Static quantisation with QDQ nodes: U8 activations, S8 weights.
+
+    Where it is to be symmetric: S8 without zero points, biases in fp32, and weights in fp32 behind a pair of QDQ nodes.
+    """
     import onnx
     from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
 
     _prepare()
+    symmetric = wishes.get("symmetric", False)
     quantize_static(
         "prepared.onnx",
         "variant.onnx",
         _Reader(wishes),
         quant_format=QuantFormat.QDQ,
         per_channel=wishes["per_channel"],
-        activation_type=QuantType.QUInt8,
+        activation_type=QuantType.QInt8 if symmetric else QuantType.QUInt8,
         weight_type=QuantType.QInt8,
         calibrate_method=CalibrationMethod[wishes["method"]],
+        extra_options={name: symmetric for name in SYMMETRIC} | {"QuantizeBias": not symmetric},
     )
     tell(quantised(onnx.load("prepared.onnx").graph, onnx.load("variant.onnx").graph))
 
@@ -83,6 +91,7 @@ def quantised(before: Any, after: Any) -> str:
     """How much of the graph is quantised, and which operators with weights are not, in a sentence."""
     weights = {tensor.name: int(np.prod(tensor.dims)) for tensor in before.initializer if tensor.data_type == 1}
     left = {tensor.name for tensor in after.initializer} & weights.keys()
+    left -= {node.input[0] for node in after.node if node.op_type == "QuantizeLinear"}
     from_int8 = {name for node in after.node if node.op_type == "DequantizeLinear" for name in node.output}
     real = [node for node in after.node if node.op_type not in AROUND]
     done = sum(bool(from_int8.intersection(node.input)) for node in real)

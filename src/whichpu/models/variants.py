@@ -86,6 +86,11 @@ VARIANTS: dict[str, Variant] = {
     "int8": _static("MinMax", per_channel=True),
     "int8-per-tensor": _static("MinMax", per_channel=False),
     "int8-percentile": _static("Percentile", per_channel=True),
+    "int8-symmetric": Variant(
+        says="QDQ as TensorRT takes it: activations S8 symmetric, weights S8 per channel behind a pair of their own",
+        tool="onnxruntime.quantization",
+        wishes={"make": "int8", "per_channel": True, "method": "MinMax", "symmetric": True},
+    ),
     "int8-nncf": Variant(
         says="OpenVINO IR, NNCF's defaults",
         tool="nncf",

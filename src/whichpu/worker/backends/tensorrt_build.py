@@ -64,7 +64,7 @@ def build(job: wire.Open, folder: str) -> Dict[str, str]:
     if placement is not None and not placement.units.get(job.device):
         raise FellBack("the builder put all %d layers on the GPU, none on the DLA" % len(asked), AS_GPU)
     with open(os.path.join(folder, adapter.ENGINE), "wb") as file:
-        file.write(bytes(memoryview(plan)))
+        file.write(memoryview(plan))
     if cache is not None:
         _keep(config, job.options["timing_cache"])
     facts = dict(_facts(trt, config, network, wish), timing_cache=cache or "none")
@@ -129,7 +129,7 @@ def _scales(trt: Any, job: wire.Open, graph: Graph, dla: bool) -> None:
         raise Refused(
             "engine=int8 needs the scales of its tensors, and the model has no quantise operators",
             "name a calibration cache with calibration=FILE%s"
-            % ("" if dla else ", or quantise it with --variants int8"),
+            % ("" if dla else ", or quantise it with --variants int8-symmetric"),
         )
 
 
@@ -184,7 +184,7 @@ def calibrator(trt: Any, path: str) -> Any:
     """Scales from a cache file, whose first line names the method. Raises :class:`Refused` without the file."""
     if not hasattr(trt, "IInt8EntropyCalibrator2"):
         raise Refused(
-            "TensorRT %s knows no calibration caches" % trt.__version__, "quantise the model: --variants int8"
+            "TensorRT %s knows no calibration caches" % trt.__version__, "quantise the model: --variants int8-symmetric"
         )
     cache = _read(path, "calibration")
     kind = trt.IInt8MinMaxCalibrator if b"MinMax" in cache.split(b"\n")[0] else trt.IInt8EntropyCalibrator2
@@ -275,7 +275,7 @@ def _keep(config: Any, path: str) -> None:
     """The timings, for the next build; whole or not at all."""
     making = "%s.%d" % (path, os.getpid())
     with open(making, "wb") as file:
-        file.write(bytes(memoryview(config.get_timing_cache().serialize())))
+        file.write(memoryview(config.get_timing_cache().serialize()))
     os.replace(making, path)
 
 

@@ -39,7 +39,12 @@ MOVES = (
 )
 """Types of layers that compute nothing."""
 ON_GPU = re.compile(r"\[GpuLayer\] (?:[A-Z0-9_]+: )?(.+?)\s*$")
-BY_LIMIT = re.compile(r"(.*?)\s*Switching to GPU for layer (.+?)\.?\s*$")
+MOVED = (
+    re.compile(r"(?P<why>.*?)\s*Switching to GPU for layer (?P<name>.+?)\.?\s*$"),
+    re.compile(r"(?P<name>.+?): (?P<why>.+?)\.? Switching this layer's device type to GPU"),
+    re.compile(r"Default DLA is enabled but layer (?P<name>.+) is (?P<why>not supported on DLA), falling back to GPU"),
+)
+"""How versions of the builder say that a layer goes to the GPU after all."""
 NAMES_KEPT = 5
 BY_INSPECTOR = "the engine inspector; a part on the DLA counts as one layer"
 BY_ASKING = (
@@ -118,9 +123,10 @@ def moved_to_gpu(layers: Sequence[Asked], log: Sequence[str]) -> Dict[str, str]:
     able = {one.name for one in layers if one.takes}
     moved: Dict[str, str] = {}
     for line in log:
-        limit, shown = BY_LIMIT.search(line), ON_GPU.search(line)
-        if limit and limit.group(2) in able:
-            moved[limit.group(2)] = limit.group(1).rstrip(".")
+        said = next(filter(None, (pattern.match(line) for pattern in MOVED)), None)
+        shown = ON_GPU.search(line)
+        if said and said.group("name") in able:
+            moved[said.group("name")] = said.group("why").rstrip(".")
         elif shown:
             for name in able.intersection([shown.group(1)] + shown.group(1).split(" + ")):
                 moved.setdefault(name, "the builder put it on the GPU")
