@@ -17,8 +17,10 @@ import typer
 from whichpu import __version__
 from whichpu.commands.analyze import analyze
 from whichpu.commands.bisect import bisect
+from whichpu.commands.boards import boards
 from whichpu.commands.check import check
 from whichpu.commands.compare import compare
+from whichpu.commands.defaults import of_run
 from whichpu.commands.devices import devices
 from whichpu.commands.doctor import doctor
 from whichpu.commands.export import export
@@ -43,6 +45,7 @@ app = typer.Typer(
 )
 COMMANDS = (
     devices,
+    boards,
     doctor,
     meters,
     run,
@@ -86,7 +89,8 @@ def guarded(arguments: list[str]) -> int:
     from typer.exceptions import TyperException
 
     try:
-        status = app(args=arguments, prog_name="whichpu", standalone_mode=False)
+        defaults = of_run(run, arguments)
+        status = app(args=arguments, prog_name="whichpu", standalone_mode=False, default_map=defaults)
         return status if isinstance(status, int) else EXIT_OK
     except UserError as problem:
         _say(problem)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import statistics
 import tempfile
 import time
@@ -14,8 +13,9 @@ import psutil
 
 from whichpu.errors import UserError
 from whichpu.results.doctor import Busy, Examination, Noise, findings, spread_of
-from whichpu.targets import local
 from whichpu.targets.link import Link, WorkerTrouble
+from whichpu.targets.local import HERE
+from whichpu.targets.place import Place
 from whichpu.worker import wire
 
 LOOK_S, NOISE_S = 1.0, 2.0
@@ -26,17 +26,27 @@ TURNS = 5_000
 """Of the busy loop in one inference: some 50 to 500 µs."""
 
 
-def examine(cpus: Sequence[int] = (), root: str = "/", look_s: float = LOOK_S, noise_s: float = NOISE_S) -> Examination:
-    """Look, wait, look again, then measure the noise. Raises :class:`UserError` where no worker starts."""
+def examine(
+    cpus: Sequence[int] = (),
+    root: str = "/",
+    look_s: float = LOOK_S,
+    noise_s: float = NOISE_S,
+    place: Place = HERE,
+) -> Examination:
+    """Look, wait, look again, then measure the noise. Raises :class:`UserError` where no worker starts.
+
+    On a board programs that are busy are counted, not named.
+    """
+    here = root == "/" and place.name is None
     try:
-        with local.start(cpus=cpus, where="the worker that looks at the machine") as link:
-            ours = [os.getpid(), link.pid]
+        with place.start(cpus=cpus, where="the worker that looks at the machine") as link:
+            ours = [*place.own(), link.pid]
             request = wire.LookNow(cpus=list(cpus), pids=ours, root=root, commands=True, surroundings=True)
             link.ask(request, wire.Look)  # the first look imports and warms up
-            before, first = _cpu_times(ours), link.ask(request, wire.Look)
+            before, first = _cpu_times(ours) if here else {}, link.ask(request, wire.Look)
             time.sleep(look_s)
-            last, after = link.ask(request, wire.Look), _cpu_times(ours)
-            busy = who_was_busy(before, after, (last.at_ns - first.at_ns) / 1e9) if root == "/" else []
+            last, after = link.ask(request, wire.Look), _cpu_times(ours) if here else {}
+            busy = who_was_busy(before, after, (last.at_ns - first.at_ns) / 1e9)
             noise, missing = _measured_noise(link, noise_s)
     except WorkerTrouble as trouble:
         raise UserError(f"the machine can't be looked at: {trouble}", trouble.remedy) from trouble

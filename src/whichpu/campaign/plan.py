@@ -713,6 +713,9 @@ def _ask_runtime(model: Model, found: list[Found], wishes: Wishes, place: Place)
     said = []
     for entry in found:
         formats = [format for format in entry.description.formats if format in model.paths]
+        if not entry.description.usable and formats and entry.named:
+            why = entry.description
+            raise UserError(f"{entry.name} can't run here: {why.why_not}", why.remedy)
         if not entry.description.usable or not formats:
             continue
         target = entry.target

@@ -30,7 +30,7 @@ from whichpu.results.scenarios import Probe, Purpose, Row, Scenario, ScenarioRun
 from whichpu.results.schema import Status
 from whichpu.targets import local
 from whichpu.targets.link import Link, WorkerTrouble
-from whichpu.targets.target import ALL, parse
+from whichpu.targets.target import ALL, parse, refuse_boards
 from whichpu.worker import wire
 
 LEAST_QUERIES: dict[Scenario, int] = {"SingleStream": 100, "MultiStream": 662, "Server": 1_000, "Offline": 1}
@@ -126,6 +126,7 @@ def run(
 
     Raises :class:`UserError`; a contender's trouble is a row. On Ctrl-C ``path`` holds what was measured.
     """
+    refuse_boards(asked.on, "LoadGen")
     terms = terms_of(asked)
     watch.phase("reading the model")
     shaped = {size: batching.shapes_for([model, *forms], shapes or {}, size) for size in {1, *terms.batches}}

@@ -15,7 +15,7 @@ from whichpu.models import taps
 from whichpu.models.taps import Graph, Piece
 from whichpu.targets import local
 from whichpu.targets.link import Link, WorkerTrouble
-from whichpu.targets.target import Target
+from whichpu.targets.target import Target, refuse_boards
 from whichpu.worker import wire
 
 Array = npt.NDArray[Any]
@@ -39,6 +39,7 @@ class Runner:
     """One target, in a worker of its own; when a model kills it, the next model starts another."""
 
     def __init__(self, target: Target, folder: Path, timeout_s: float) -> None:
+        refuse_boards([str(target)], "bisect")
         self.target, self.folder, self.timeout_s = target, folder, timeout_s
         self.link: Link | None = None
 

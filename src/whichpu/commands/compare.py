@@ -38,13 +38,14 @@ def compare(
 ) -> None:
     """Compare contenders: ratios with intervals and verdicts; a tie is an answer."""
     from whichpu.results import anything
+    from whichpu.results.fleet import is_fleet
     from whichpu.results.schema import Campaign
 
     files = anything.opened(results)
     said = _said(files, language) if prose else None
-    campaigns = [(str(path), file.content) for path, file in zip(results, files, strict=True)]
-    ours = [(path, content) for path, content in campaigns if isinstance(content, Campaign)]
-    if len(ours) == len(files) and normalise_to is None and not metric:
+    ours = [(file.name, file.content) for file in files if isinstance(file.content, Campaign)]
+    fleet = any(is_fleet(path) for path in results)  # machines against each other: by their intervals
+    if len(ours) == len(files) and normalise_to is None and not metric and not fleet:
         _campaigns(ours, baseline, as_json, said)
     else:
         _anything(files, normalise_to or baseline, metric, as_json, said, only_ratios=normalise_to is not None)

@@ -125,11 +125,11 @@ def numbers(option: str, text: str) -> tuple[int, ...]:
 
 def pinning(text: str) -> tuple[int, ...] | None:
     """CPUs to pin to: ``auto`` as ``None`` (WhichPU chooses), ``all`` as none at all, else a list."""
-    return {"auto": None, "all": ()}[text] if text in ("auto", "all") else cpu_list(text)
+    return {"auto": None, "all": ()}[text] if text in ("auto", "all") else cpu_list(text, here=False)
 
 
-def cpu_list(text: str | None) -> tuple[int, ...]:
-    """``0,2-3`` as ``(0, 2, 3)``."""
+def cpu_list(text: str | None, here: bool = True) -> tuple[int, ...]:
+    """``0,2-3`` as ``(0, 2, 3)``; of this machine where they are ``here``, which another machine is asked itself."""
     if text is None:
         return ()
     found: list[int] = []
@@ -139,7 +139,7 @@ def cpu_list(text: str | None) -> tuple[int, ...]:
             raise UserError(f"--cpus {text} is not a list of CPUs", "write it as --cpus 0,2-3")
         found += range(int(ends[1]), int(ends[2] or ends[1]) + 1)
     usable = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(range(os.cpu_count() or 1))
-    absent = [cpu for cpu in found if cpu not in usable]
+    absent = [cpu for cpu in found if here and cpu not in usable]
     if absent:
         raise UserError(f"--cpus {text}: CPU {absent[0]} can't be used here", f"usable: {sorted(usable)}")
     return tuple(found)

@@ -20,9 +20,8 @@ def show(
 ) -> None:
     """Show the figures of a campaign, a scenario, or another tool's results."""
     from whichpu.results import anything, fleet
-    from whichpu.results.writable import begins
 
-    if begins(result, fleet.BEGINNING):
+    if fleet.is_fleet(result):
         tell_machines(fleet.load(result).campaigns, result, as_json, new=False)
     else:
         tell(anything.load(result), result, as_json, new=False)

@@ -54,9 +54,14 @@ class Keeper:
                 store.write(self.path, b'{"schema":"%b","campaigns":[%b]}\n' % (VERSION.encode(), b",".join(known)))
 
 
+def is_fleet(path: Path) -> bool:
+    """Does a file begin as a fleet file? An empty one doesn't."""
+    return path.is_file() and path.stat().st_size > 0 and begins(path, BEGINNING)
+
+
 def campaigns_of(path: Path) -> list[Campaign]:
     """The campaigns of a campaign file or a fleet file. Raises :class:`UserError`."""
-    return load(path).campaigns if begins(path, BEGINNING) else [store.load(path)]
+    return load(path).campaigns if is_fleet(path) else [store.load(path)]
 
 
 def load(path: Path) -> Fleet:

@@ -12,6 +12,8 @@ import msgspec
 from whichpu.errors import UserError
 
 FILE = "whichpu.toml"
+TABLES = ("boards", "check", "run")
+"""Of which only one is read here; ``targets/inventory.py`` reads the others."""
 
 
 class Limits(msgspec.Struct, kw_only=True, frozen=True):
@@ -66,7 +68,7 @@ def load(path: Path | None) -> Config:
         ) from problem
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
         raise UserError(f"{path} is not TOML: {problem}") from problem
-    _known(path, "the file", body, ("check",))
+    _known(path, "the file", body, TABLES)
     check = body.get("check", {})
     if not isinstance(check, dict):
         raise UserError(f"{path}: check is not a table", "write [check] above its keys")

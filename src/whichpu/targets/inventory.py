@@ -1,4 +1,4 @@
-"""``whichpu.toml``: the boards within reach, and the options that commands have here unless others are given.
+"""``whichpu.toml``: the boards within reach, and what ``whichpu run`` does here unless it is told otherwise.
 
 [boards.pi5]
 host = "pi@raspberrypi.local"        # what you would type after ssh; your ssh config holds
@@ -10,7 +10,8 @@ lock = "/tmp/whichpu.lock"           # whoever holds it has the board alone
 ssh = ["-p", "2222"]                 # more options of ssh
 
 [run]
-budget = "20s"                       # long options of `whichpu run`
+model = "gru.onnx"                   # and long options of `whichpu run`; paths are from this file's folder
+on = ["hailo@pi5", "onnxruntime:cpu@pi5"]
 """
 
 from __future__ import annotations
@@ -49,8 +50,8 @@ class Inventory(msgspec.Struct, kw_only=True):
 
     path: Path | None = None
     boards: dict[str, BoardEntry] = {}
-    defaults: dict[str, dict[str, Any]] = {}
-    """Options by command."""
+    run: dict[str, Any] = {}
+    """Options of ``whichpu run``."""
 
     def board(self, name: str) -> BoardEntry:
         """Raises :class:`UserError` for a board that is not in it."""
@@ -88,10 +89,12 @@ def load(path: Path | None = None) -> Inventory:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
         raise UserError(f"{path} is no TOML: {problem}", "docs/boards.md shows one") from problem
     boards = _tables(path, "boards", tables.pop("boards", {}))
-    defaults = {name: options for name, options in tables.items() if isinstance(options, dict)}
-    if stray := sorted(set(tables) - set(defaults)):
-        raise UserError(f"{path}: {stray[0]} stands in no table", "put options of a command below [run] or another")
-    return Inventory(path=path, boards={name: _entry(path, name, boards[name]) for name in boards}, defaults=defaults)
+    run = tables.pop("run", {})
+    if not isinstance(run, dict):
+        raise UserError(f"{path}: run is not a table", "write [run] above its keys")
+    if stray := sorted(set(tables) - {"check"}):  # [check] is another's to read
+        raise UserError(f"{path}: the file has no key {stray[0]!r}", "there are: boards, check, run")
+    return Inventory(path=path, boards={name: _entry(path, name, boards[name]) for name in boards}, run=run)
 
 
 def _tables(path: Path, name: str, found: object) -> dict[str, Any]:
