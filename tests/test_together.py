@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from test_tensorrt import around, libraries, model  # noqa: F401
 
 from whichpu import api
 from whichpu.campaign import together as campaign
@@ -130,14 +131,15 @@ def made(golden):
         run = msgspec.structs.replace(golden, watched=None, ended=None)
         run.rows = [
             results.Row(
-                name=name, target="null:cpu", backend="null", device="cpu", model=model, model_sha256=model, cpus=[cpu],
+                name=name, target="null:cpu", backend="null", device="cpu", model=network,
+                model_sha256=network, cpus=[cpu],
                 threads=1, status="measured",
                 readings=[
                     reading(number, alone, together * (1 + noise * (-1) ** number))
                     for number in range(rounds)
                 ],
             )
-            for cpu, (name, model, (alone, together)) in enumerate(zip("abc", models, pairs, strict=False))
+            for cpu, (name, network, (alone, together)) in enumerate(zip("abc", models, pairs, strict=False))
         ]  # fmt: skip
         return run
 
@@ -403,6 +405,21 @@ def test_ctrl_c_keeps_what_was_measured(models, tmp_path, monkeypatch):
     run = results.load(path)
     assert (run.ended, run.finished) == ("it was stopped by the user", None)
     assert len(joint.rounds_of(run)) == 2
+
+
+@pytest.mark.usefixtures("around")
+def test_a_gpu_and_a_dla_run_at_once_on_a_stand_in(model, tmp_path, monkeypatch):  # noqa: F811
+    """Contract-tested: TensorRT's stand-in builds an engine for each, and each is told apart."""
+    monkeypatch.setenv("WHICHPU_CACHE", str(tmp_path / "cache"))
+    pair = ["gpu=tensorrt:gpu,engine=fp16", "dla=tensorrt:dla0,engine=fp16"]
+    done = api.together(
+        model, pair, shapes={"x": [1, 1, 2, 2]}, window_s=0.02, rounds_most=1, output=tmp_path / "o.json"
+    )
+    gpu, dla = done.run.rows
+    assert [gpu.status, dla.status] == ["measured"] * 2, done
+    assert gpu.built.files and dla.built.files
+    assert (gpu.placement.asked, dla.placement.asked) == ("gpu", "dla0")
+    assert done.outcome.joint.one_model
 
 
 def test_nothing_measured_is_the_users_to_know(inside, models):

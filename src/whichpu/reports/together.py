@@ -105,9 +105,13 @@ def models(run: TogetherRun) -> list[str]:
 def conditions(run: TogetherRun) -> str:
     """Machine, windows and seed in one line."""
     machine, terms = run.machine, run.terms
-    where = f"{machine.cpu_model or 'an unnamed CPU'} ({machine.cpus_usable} CPUs)"
+    where = f"{machine.cpu_model or 'an unnamed CPU'} ({machine.cpus_usable} CPUs{_board(run)})"
     what = f"windows of {units.time(1e9 * terms.window_s)}, {terms.turns} a round, seed {terms.seed}"
     return f"{len(run.rows)} contenders alone and at once on {where}; {what}"
+
+
+def _board(run: TogetherRun) -> str:
+    return f", board {run.place}" if run.place is not None else ""
 
 
 def doubts(found: Outcome) -> list[tuple[str, Doubt]]:
@@ -243,7 +247,7 @@ def view(number: int, file: str, run: TogetherRun) -> dict[str, Any]:
 def _facts(run: TogetherRun) -> Iterator[str]:
     machine, terms = run.machine, run.terms
     yield "alone and at once"
-    yield machine.cpu_model or "CPU model unknown"
+    yield (machine.cpu_model or "CPU model unknown") + _board(run)
     yield f"{machine.cpus_usable} CPU{'s' * (machine.cpus_usable != 1)} usable"
     rounds = max((len(row.readings) for row in run.rows), default=0)
     yield f"{rounds} round{'s' * (rounds != 1)} of fresh processes"
