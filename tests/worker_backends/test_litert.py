@@ -162,7 +162,7 @@ def test_a_delegate_that_takes_nothing_fell_back(asked, tmp_path, delegate):
 def test_a_real_delegate_fails_on_fallback_through_the_whole_path(tmp_path, delegate):
     path = tiny(tmp_path / "add.tflite", count=2)
     target = f"litert:npu,delegate={delegate},delegate-options=take:1,precision=default"
-    command = [sys.executable, "-m", "whichpu", "run", path, "--on", target, "--budget", "1s", "--fail-on-fallback"]
+    command = [sys.executable, "-m", "whichpu", "run", path, "--on", target, "--rounds", "1", "--fail-on-fallback"]
     ended = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=60)
     assert ended.returncode == 2 and "1 of 2 operators runs on cpu, not on npu" in " ".join(ended.stdout.split())
 
