@@ -223,16 +223,15 @@ def chosen(job: wire.Open) -> Chosen:
 
     check(job)
     known = PROVIDERS.get(job.device, Provider())
-    options = dict(known.settings(job), **_own_words(job))
     available = [name for name in onnxruntime.get_available_providers() if device_of(name) not in REMOTE]
     here = {device_of(name): name for name in available}
     if job.device in here and "library" not in job.options:
-        return Chosen(here[job.device], known, options, [])
+        return Chosen(here[job.device], known, _settings_of(known, job), [])
     devices = plugged(job.device, job.options.get("library"))
     if not devices:
         words = "this ONNX Runtime has no provider for %r; it has: %s" % (job.device, ", ".join(here))
         raise Refused(words, known.install or BUILD)
-    return Chosen(str(devices[0].ep_name), known, options, _of_unit(job, devices))
+    return Chosen(str(devices[0].ep_name), known, _settings_of(known, job), _of_unit(job, devices))
 
 
 def check(job: wire.Open) -> None:
@@ -426,6 +425,10 @@ def _quantised(model: str) -> bool:
         return any(node.kind.startswith(("QLinear", "QuantizeLinear")) for node in onnxbytes.nodes(model))
     except (ValueError, IndexError, OSError):
         return False
+
+
+def _settings_of(known: Provider, job: wire.Open) -> Words:
+    return dict(known.settings(job), **_own_words(job))
 
 
 def _own_words(job: wire.Open) -> Words:
