@@ -26,6 +26,11 @@ WARM_UP = 3
 EVENT_COARSE_NS = 500
 """CUDA's events tell about half a microsecond (CUDA Runtime API, cudaEventElapsedTime)."""
 NAMED = 10
+REMEDIES = {
+    "cuda": "install PyTorch's build for CUDA (https://pytorch.org/get-started), and look at what nvidia-smi says",
+    "xpu": "install PyTorch's build for Intel GPUs (https://pytorch.org/get-started) and Intel's driver",
+    "mps": "it needs macOS on Apple silicon",
+}
 OTHER_BUILD = "install a build of PyTorch for this GPU: https://pytorch.org/get-started/previous-versions"
 
 
@@ -55,7 +60,8 @@ def refuse_unless_here(name: str) -> None:
         return
     found = here()
     if name not in found:
-        raise Refused("this PyTorch can't use %r here; it can use: %s" % (name, ", ".join(["cpu", *found])))
+        words = "this PyTorch can't use %r here; it can use: %s" % (name, ", ".join(["cpu", *found]))
+        raise Refused(words, REMEDIES.get(name, "write the target as torch:cpu"))
     if name == "cuda":
         cuda = module(name)
         capability, built_for = cuda.get_device_capability(), cuda.get_arch_list()
