@@ -57,7 +57,8 @@ class Async(Runner):
         for give in self.gives:
             if not give.raw:
                 model.output(give.name).set_format_type(format_type(hailort, give.dtype))
-        self.model, self.configured = model, model.configure()
+        self.model: Any = model
+        self.configured: Any = model.configure()
         if not self.scheduled:
             self.configured.activate()
         self.bound: List[Any] = []
@@ -76,10 +77,11 @@ class Async(Runner):
         return [numpy.stack([_output(binding, give) for binding in self.bound]) for give in self.gives]
 
     def unload(self) -> None:
-        self.bound = []
+        configured, self.bound = self.configured, []
+        self.configured = self.model = None  # they keep the device
         if not self.scheduled:
-            self.configured.deactivate()
-        self.configured.shutdown()
+            configured.deactivate()
+        configured.shutdown()
 
 
 class VStreams(Runner):
