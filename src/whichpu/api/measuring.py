@@ -228,7 +228,7 @@ def measure(
 
     machines = list(fleet.split(wishes.on))
     boards = inventory.load() if any(machines) else inventory.Inventory()
-    keeper = Keeper(path, machines, Path(model).name)
+    keeper = Keeper(path, machines, Path(model).name, before)
     known = {campaign.board: campaign for campaign in before}
     campaigns = fleet.measure(reader, wishes, boards, keeper, watch or Silence(), known)
     return Measurement(campaigns[0], path, campaigns)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
 
@@ -20,8 +20,11 @@ from whichpu.targets.board import Board
 from whichpu.targets.inventory import Inventory
 from whichpu.targets.local import HERE
 from whichpu.targets.place import Place
+from whichpu.targets.ssh import LostLink
 from whichpu.targets.target import board_of
 
+ENDS_S = 20.0
+"""How long boards may take to end after Ctrl-C."""
 Reader = Callable[[], tuple[Model, Model | None]]
 """Reads the model, and the older one it is held against. A plan adds the forms it makes: each gets its own."""
 
@@ -45,46 +48,69 @@ def measure(
     """A campaign for each machine that ``wishes.on`` names. ``before`` are those that are gone on with.
 
     Boards are measured side by side. This machine is measured after them: it computes references and scores for them
-    meanwhile. Raises the first :class:`UserError`, when all have ended.
+    meanwhile. Raises the first board's :class:`UserError`, when all have ended.
     """
     parts = split(wishes.on)
     entries = {name: inventory.board(name) for name in parts if name is not None}
     shared = Shared(watch) if len(parts) > 1 else None
+
+    boards = {name: Board(name, entry) for name, entry in entries.items()}
 
     def one(board: str | None) -> Campaign:
         own = msgspec.structs.replace(wishes, on=parts[board])
         listener = watch if shared is None else shared.part(board)
         if board is None:
             return _measured(reader, own, listener, HERE, keeper, before.get(None))
-        place = Board(board, entries[board], listener.phase)
-        with place:
-            place.purpose = f"measures {keeper.model}"
+        with boards[board] as place:
+            place.tell, place.purpose = listener.phase, f"measures {keeper.model}"
             place.connect()
-            return _measured(reader, own, listener, place, keeper, before.get(board))
+            try:
+                return _measured(reader, own, listener, place, keeper, before.get(board))
+            except LostLink as problem:  # in mid-planning: there is nothing yet to go on with
+                raise UserError(str(problem), "try again") from problem
 
     if len(parts) == 1:
         return [one(next(iter(parts)))]
-    found = _side_by_side(one, list(entries))
+    found: dict[str | None, Campaign] = {}
+    troubles: dict[str | None, BaseException] = {}
+
+    def measured(board: str | None) -> None:
+        try:
+            found[board] = one(board)
+        except BaseException as problem:
+            troubles[board] = problem
+
+    _side_by_side(measured, boards)
     if None in parts:
         found[None] = one(None)
+    for board in [board for board in parts if board in troubles]:
+        raise _named(troubles[board], found)
     return [found[board] for board in parts]
 
 
-def _side_by_side(one: Callable[[str], Campaign], names: Sequence[str]) -> dict[str | None, Campaign]:
-    """Each board in a thread of its own. Raises the first board's error, named, when all have ended."""
-    found: dict[str | None, Campaign] = {}
-    troubles: list[UserError] = []
-    with ThreadPoolExecutor(len(names)) as threads:
-        for name, future in [(name, threads.submit(one, name)) for name in names]:
-            try:
-                found[name] = future.result()
-            except UserError as problem:
-                troubles.append(problem)
-    if troubles:
-        done = ", ".join(name_of(campaign) for campaign in found.values())
-        kept = f"measured meanwhile: {done}" if done else None
-        raise UserError(str(troubles[0]), troubles[0].remedy, troubles[0].kept or kept)
-    return found
+def _side_by_side(measured: Callable[[str], None], boards: dict[str, Board]) -> None:
+    """Each board in a thread of its own. Ctrl-C ends them all."""
+    threads = [threading.Thread(target=measured, args=(name,), daemon=True) for name in boards]
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    except KeyboardInterrupt:
+        for board in boards.values():
+            board.give_up()
+        deadline = time.monotonic() + ENDS_S
+        for thread in threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        raise
+
+
+def _named(trouble: BaseException, found: dict[str | None, Campaign]) -> BaseException:
+    """One board's trouble, and what was measured on the others."""
+    if not isinstance(trouble, UserError):
+        return trouble
+    done = ", ".join(name_of(campaign) for campaign in found.values())
+    return UserError(str(trouble), trouble.remedy, trouble.kept or (f"measured meanwhile: {done}" if done else None))
 
 
 def _measured(

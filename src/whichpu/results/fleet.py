@@ -33,11 +33,17 @@ class Fleet(msgspec.Struct, kw_only=True):
 
 
 class Keeper:
-    """Keeps one campaign in a campaign file, or those of several threads in one fleet file."""
+    """Keeps one campaign in a campaign file, or those of several threads in one fleet file.
 
-    def __init__(self, path: Path | None, names: Sequence[str | None], model: str = "a model") -> None:
-        self.path, self.names, self.model = path, names, model
-        self.campaigns: dict[str | None, bytes] = {}
+    ``before`` are those that the file holds already: they stay in it until they are gone on with.
+    """
+
+    def __init__(
+        self, path: Path | None, names: Sequence[str | None], model: str = "a model", before: Sequence[Campaign] = ()
+    ) -> None:
+        self.campaigns = {campaign.board: msgspec.json.encode(campaign) for campaign in before}
+        self.path, self.model = path, model
+        self.names = list(dict.fromkeys([*self.campaigns, *names]))
         self.lock = threading.Lock()
 
     def save(self, campaign: Campaign) -> None:

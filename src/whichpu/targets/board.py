@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import dataclasses
 import getpass
 import hashlib
+import os
 import secrets
 import shutil
 import socket
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +63,9 @@ class Board:
         self.ends: dict[int, tuple[int, str]] = {}
         self.hashes: dict[tuple[str, int, int], str] = {}
         self.first: Clock | None = None
+        self.sessions: list[str] = []
+        """Ours, that may still be there."""
+        self.given_up = False
         self.lost = 0
         self.waited_s = 0.0
 
@@ -70,21 +75,29 @@ class Board:
         """Connect, and wait until the board is ours alone. Raises :class:`UserError`."""
         self.tell(f"connecting to {self.name}")
         try:
-            self.link = Connection(str(self.name), self.entry, secrets.token_hex(8))
+            session, before = secrets.token_hex(8), self.sessions
+            self.sessions = [*before, session]
+            self.link = Connection(str(self.name), self.entry, session, before)
+            self.sessions = [session]
             began = time.monotonic()
-            who = f"{getpass.getuser()}@{socket.gethostname()}, since {time.strftime('%H:%M')}: {self.purpose}"
+            who = f"{_user()}@{socket.gethostname()}, since {time.strftime('%H:%M')}: {self.purpose}"
             self._ask("take", timeout_s=None, lock=self.entry.lock, who=who)
             self.waited_s += time.monotonic() - began
             self.first = self.first or self.clock()
         except LostLink as problem:
             self.close()
             raise UserError(str(problem), f"try it by hand: ssh {self.entry.host}") from problem
+        except Refused as problem:
+            self.close()
+            raise UserError(str(problem), problem.remedy) from problem
         except BaseException:
             self.close()
             raise
 
     def recover(self, problem: LostLink) -> None:
         """Connect anew, again and again. Raises :class:`UserError` when the board's patience is over."""
+        if self.given_up:
+            raise KeyboardInterrupt
         self.lost += 1
         self._drop()
         deadline, tries = time.monotonic() + self.entry.patience_s, 0
@@ -93,6 +106,8 @@ class Board:
             self.tell(f"{problem}; trying again in {pause_s:g} s")
             time.sleep(pause_s)
             tries += 1
+            if self.given_up:
+                raise KeyboardInterrupt
             try:
                 self.connect()
                 return
@@ -104,9 +119,16 @@ class Board:
 
     def close(self) -> None:
         """End every worker, take all files away, give the board back."""
-        if self.link is not None:
-            self.link.close()
-            self.link = None
+        link, self.link = self.link, None
+        if link is not None:
+            link.close()
+
+    def give_up(self) -> None:
+        """End the link from another thread; the one that works with the board finds it lost."""
+        self.given_up = True
+        link = self.link
+        if link is not None:
+            link.process.terminate()
 
     def __enter__(self) -> Board:
         return self
@@ -128,10 +150,7 @@ class Board:
         """Start a worker on the board and wait for its greeting. Raises :class:`WorkerTrouble`."""
         env = {**QUIET, "OMP_NUM_THREADS": str(threads), "WHICHPU_WORKER": where, "TMPDIR": self._own()}
         env |= {"XDG_CACHE_HOME": self._own(), **self.entry.env}
-        try:
-            told = self._ask("start", python=python, env=env, cpus=list(cpus))
-        except Refused as problem:
-            raise WorkerTrouble("refused", str(problem), problem.remedy) from problem
+        told = self._ask("start", python=python, env=env, cpus=list(cpus))
         return Link(BoardProcess(self, int(told["worker"]), int(told["pid"])), where, timeout_s)
 
     def folder(self, *parts: str) -> str:
@@ -156,22 +175,20 @@ class Board:
 
     # ------------------------------------------------------------ files
 
-    def send(self, files: Sequence[tuple[str, Path]]) -> str:
+    def send(self, files: Sequence[tuple[str, Path]], once: bool = False) -> str:
         """Files of one content, under their names; the folder in which they are, on the board.
 
-        What is there goes no second time. Raises :class:`WorkerTrouble` where the board can't keep them.
+        What is there goes no second time; unless it is used ``once``, and is then to be removed. Raises
+        :class:`WorkerTrouble` where the board can't keep them.
         """
-        hashes = [(name, self._hash(path)) for name, path in files]
+        hashes = [(name, _hash(path) if once else self._known(path)) for name, path in files]
         content = hashlib.sha256(repr(sorted(hashes)).encode()).hexdigest()
-        try:
-            if not self._ask("have", sha256=content):
-                self._send(content, files, dict(hashes))
-        except Refused as problem:
-            raise WorkerTrouble("refused", f"{self.name}: {problem}", problem.remedy) from problem
-        return self.folder(content)
+        if once or not self._ask("have", sha256=content):
+            self._send(content, files, dict(hashes), once)
+        return f"{self._own()}/{content}" if once else self.folder(content)
 
     def remove(self, folder: str) -> None:
-        """Take a content away."""
+        """Take files away that were used once."""
         self._ask("remove", sha256=folder.rsplit("/", 1)[-1])
 
     def scratch(self) -> tuple[str, str]:
@@ -187,30 +204,22 @@ class Board:
             with path.open("wb") as kept:
                 shutil.copyfileobj(file, kept)
 
-    def _send(self, content: str, files: Sequence[tuple[str, Path]], hashes: dict[str, str]) -> None:
-        size = sum(path.stat().st_size for _, path in files)
-        if size > LARGE_BYTES:
-            self.tell(f"sending {files[0][0]} ({size / 1e6:.0f} MB) to {self.name}")
-        for name, path in files:
-            whole = name == files[-1][0]
+    def _send(self, content: str, files: Sequence[tuple[str, Path]], hashes: dict[str, str], once: bool) -> None:
+        total = sum(path.stat().st_size for _, path in files)
+        if total > LARGE_BYTES:
+            self.tell(f"sending {files[0][0]} ({total / 1e6:.0f} MB) to {self.name}")
+        for number, (name, path) in enumerate(files, 1):
+            size = path.stat().st_size
+            more = {"name": name, "bytes": size, "file_sha256": hashes[name], "whole": number == len(files)}
             with path.open("rb") as file:
-                self._ask(
-                    "put",
-                    raw=file,
-                    timeout_s=ANSWER_S + size / 1e5,
-                    sha256=content,
-                    name=name,
-                    bytes=path.stat().st_size,
-                    file_sha256=hashes[name],
-                    whole=whole,
-                )
+                self._ask("put", ANSWER_S + size / 1e5, file, sha256=content, once=once, **more)
 
-    def _hash(self, path: Path) -> str:
+    def _known(self, path: Path) -> str:
+        """The hash of a file that stays as it is."""
         facts = path.stat()
         key = (str(path), facts.st_mtime_ns, facts.st_size)
         if key not in self.hashes:
-            with path.open("rb") as file:
-                self.hashes[key] = hashlib.file_digest(file, "sha256").hexdigest()
+            self.hashes[key] = _hash(path)
         return self.hashes[key]
 
     # ------------------------------------------------------------ messages
@@ -225,14 +234,15 @@ class Board:
         while not queue:
             if worker in self.ends:
                 return b""
-            message = self._connection().hear(max(0.0, deadline - time.monotonic()))
+            with self._unbroken():
+                message = self._connection().hear(max(0.0, deadline - time.monotonic()))
             if message is None:
                 self._ask("clock")  # a worker that hangs, or a link that is gone?
-                return b"".join(queue) or None
+                break
             self._keep(message)
         lines = b"".join(queue)
         queue.clear()
-        return lines
+        return lines or None
 
     def order(self, what: str, worker: int) -> Any:
         """Have something done to a worker. Raises :class:`ProcessLookupError` when it is gone."""
@@ -245,23 +255,37 @@ class Board:
         self, what: str, timeout_s: float | None = ANSWER_S, raw: Any = None, file: Any = None, **more: Any
     ) -> Any:
         """``timeout_s`` is the longest silence; ``None``: the board may be in use for hours."""
-        link = self._connection()
-        self.number += 1
-        link.say({"id": self.number, "do": what, **more}, raw)
-        while True:
-            message = link.hear(3600.0 if timeout_s is None else timeout_s)
-            if message is None:
-                if timeout_s is None:
-                    continue
-                self._drop()
-                raise LostLink(f"{self.name} gave no word for {timeout_s:g} s")
-            if message.get("id") == self.number:
-                if "failed" in message:
-                    raise Refused(message["failed"], message.get("remedy"))
-                return message["done"]
-            if "bytes" in message and file is not None:
-                link.take(message["bytes"], file, ANSWER_S)
-            self._keep(message)
+        with self._unbroken():
+            link = self._connection()
+            self.number += 1
+            link.say({"id": self.number, "do": what, **more}, raw)
+            while True:
+                message = link.hear(3600.0 if timeout_s is None else timeout_s)
+                if message is None:
+                    if timeout_s is None:
+                        continue
+                    raise LostLink(f"{self.name} gave no word for {timeout_s:g} s")
+                if message.get("id") == self.number:
+                    break
+                if "bytes" in message and file is not None:
+                    link.take(message["bytes"], file, ANSWER_S)
+                self._keep(message)
+        if "failed" in message:
+            raise Refused(f"{self.name}: {message['failed']}", message.get("remedy"))
+        return message["done"]
+
+    @contextlib.contextmanager
+    def _unbroken(self) -> Iterator[None]:
+        """Nobody can go on with a link that was lost, or left in the middle of a message by Ctrl-C."""
+        try:
+            yield
+        except LostLink:
+            self._drop()
+            raise
+        except BaseException as problem:
+            self.given_up |= isinstance(problem, KeyboardInterrupt)
+            self.close()
+            raise
 
     def _keep(self, message: dict[str, Any]) -> None:
         """What a worker says, until it is asked for."""
@@ -294,18 +318,17 @@ class Board:
 
     def _drop(self) -> None:
         """Forget a link that is gone, and what was said on it."""
-        if self.link is not None:
-            self.link.close(0.0)
-            self.link = None
+        link, self.link = self.link, None
+        if link is not None:
+            link.close(0.0)
         self.lines, self.ends = {}, {}
 
 
-class Refused(Exception):
+class Refused(WorkerTrouble):
     """The keeper says no."""
 
     def __init__(self, message: str, remedy: str | None = None) -> None:
-        super().__init__(message)
-        self.remedy = remedy
+        super().__init__("refused", message, remedy)
 
 
 class BoardProcess:
@@ -390,7 +413,19 @@ class BoardProcess:
     def _inputs(self, path: Path, once: bool) -> str:
         """Samples as a file, or as a folder of files. A dataset's are used once, and would fill the board."""
         files = [(path.name, path)] if path.is_file() else [(file.name, file) for file in sorted(path.iterdir())]
-        folder = self.board.send(files)
+        folder = self.board.send(files, once)
         if once:
             self.used_up.append(folder)
         return f"{folder}/{path.name}" if path.is_file() else folder
+
+
+def _hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user may have no name
+        return str(os.getuid())

@@ -6,6 +6,7 @@ Host keys are always checked, whatever the config says, and nothing is asked: no
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import os
 import select
@@ -14,7 +15,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import IO, Any
 
 import msgspec
@@ -30,67 +31,34 @@ OPTIONS = {
     "ServerAliveInterval": "30",
     "ServerAliveCountMax": "4",
     "ControlMaster": "no",
+    "ControlPath": "none",
     "ClearAllForwardings": "yes",
     "ForwardAgent": "no",
     "ForwardX11": "no",
+    "NoHostAuthenticationForLocalhost": "no",
+    "LogLevel": "INFO",
     "PermitLocalCommand": "no",
     "RemoteCommand": "none",
     "RequestTTY": "no",
 }
-"""What holds over the user's config. A dead link is seen after two minutes; more often would wake the board."""
+"""What holds over the user's config. A dead link is seen after two minutes; more often would wake the board.
+
+A connection that is shared (ControlPath) may have been made without a look at the host key.
+"""
 
 PIECE = 1 << 20
+SSH_FAILED = 255
+"""ssh's own exit status; others are those of what ran on the board."""
 START_S = 120.0
 """How long a board may take until its keeper speaks."""
 
 BOOT = """\
-import sys
-def say(text):
-    sys.stdout.write(text + "\\n")
-    sys.stdout.flush()
+import base64, sys
 if sys.version_info < (3, 8):
-    say('{"old": "%d.%d"}' % sys.version_info[:2])
-    sys.exit(0)
-import json, os, shutil
-asked = json.loads(ASKED)
-folder = os.path.abspath(os.path.expanduser(asked["folder"]))
-try:
-    made, above = [], folder
-    while not os.path.isdir(above):
-        made.append(above)
-        above = os.path.dirname(above)
-    os.makedirs(folder, mode=0o700, exist_ok=True)
-    if made:
-        with open(os.path.join(folder, ".made"), "w") as file:
-            json.dump(made[1:], file)
-    worker = os.path.join(folder, asked["worker"])
-    have = os.path.exists(worker) and os.path.getsize(worker) == asked["bytes"]
-    if not have and shutil.disk_usage(folder).free < asked["bytes"] + (8 << 20):
-        raise OSError(28, "No space left on device")
-except OSError as problem:
-    say(json.dumps({"failed": problem.strerror or str(problem), "folder": folder}))
-    for path in made:
-        try:
-            os.rmdir(path)
-        except OSError:
-            pass
-    sys.exit(0)
-say(json.dumps({"have": have, "python": sys.executable}))
-if not have:
-    left, partial = asked["bytes"], worker + "." + asked["session"]
-    with open(partial, "wb") as file:
-        while left:
-            piece = os.read(0, min(left, 1 << 20))
-            if not piece:
-                break
-            file.write(piece)
-            left -= len(piece)
-    if left:
-        os.remove(partial)
-        sys.exit(1)
-    os.replace(partial, worker)
-os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
-os.execv(sys.executable, [sys.executable, worker, "--keep", folder, asked["session"], asked["keep"]])
+    sys.stdout.write('\\n{"old": "%d.%d"}\\n' % sys.version_info[:2])
+else:
+    exec(base64.b64decode("SESSION").decode())
+    boot(json.loads(base64.b64decode("ASKED").decode()))
 """
 """The first words to a board's Python, whatever its version: take the worker, and become the keeper."""
 
@@ -102,25 +70,31 @@ class LostLink(Exception):
 class Connection:
     """Messages to and from one board's keeper. Every method raises :class:`LostLink` when the link is gone."""
 
-    def __init__(self, name: str, entry: BoardEntry, session: str) -> None:
-        """Connect and start the keeper. Raises :class:`UserError` where that can't be, else :class:`LostLink`."""
+    def __init__(self, name: str, entry: BoardEntry, session: str, instead: Sequence[str] = ()) -> None:
+        """Connect and start the keeper. ``instead`` are sessions of ours that were lost, and may not know it yet.
+
+        Raises :class:`UserError` where that can't be.
+        """
         self.name, self.entry = name, entry
         self.unread = b""
         self.stderr: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  # lives as long as the connection
-        self.process = self._started(session)
+        self.process = self._started(session, instead)
         try:
             self.hello = self._booted()
         except BaseException:
             self.close(0.0)
             raise
 
-    def say(self, message: dict[str, Any], raw: bytes | IO[bytes] | None = None) -> None:
-        """Send one message, and what follows it."""
+    def say(self, message: dict[str, Any], raw: IO[bytes] | None = None) -> None:
+        """Send one message, and as many bytes of a file behind it as it says."""
         assert self.process.stdin is not None
         try:
             self.process.stdin.write(json.dumps(message, separators=(",", ":")).encode() + b"\n")
-            if raw is not None:
-                self._send(raw)
+            left = message["bytes"] if raw is not None else 0
+            while left and raw is not None:  # a file that became shorter meanwhile is a damaged one
+                piece = raw.read(min(left, PIECE)) or bytes(min(left, PIECE))
+                self.process.stdin.write(piece)
+                left -= len(piece)
             self.process.stdin.flush()
         except OSError:
             raise self._lost() from None
@@ -128,7 +102,10 @@ class Connection:
     def hear(self, timeout_s: float) -> dict[str, Any] | None:
         """The next message; ``None`` when there is none in time."""
         line = self._line(time.monotonic() + timeout_s)
-        return None if line is None else msgspec.json.decode(line, type=dict[str, Any])
+        try:
+            return None if line is None else msgspec.json.decode(line, type=dict[str, Any])
+        except msgspec.DecodeError:
+            raise LostLink(f"the link to {self.name} was lost: it brought {line!r:.60}") from None
 
     def take(self, size: int, file: IO[bytes], timeout_s: float) -> None:
         """The raw bytes behind a message, into a file. ``timeout_s`` is how long the board may be silent."""
@@ -141,34 +118,41 @@ class Connection:
 
     def close(self, patience_s: float = 20.0) -> None:
         """End the link; the keeper takes everything away meanwhile, so give it time."""
-        for pipe in (self.process.stdin, self.process.stdout if not patience_s else None):
-            try:
-                if pipe is not None:
-                    pipe.close()
-            except OSError:
-                pass
+        assert self.process.stdin is not None and self.process.stdout is not None
         try:
-            self.process.wait(patience_s or 0.5)
+            self.process.stdin.close()
+        except OSError:
+            pass
+        deadline = time.monotonic() + patience_s
+        try:
+            while patience_s and self._line(deadline) is not None:  # what it still has to say is read
+                pass
+        except (LostLink, UserError, OSError):  # which is the end of it
+            pass
+        try:
+            self.process.wait(max(0.5, deadline - time.monotonic()))
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
-        if self.process.stdout is not None:
-            self.process.stdout.close()
+        self.process.stdout.close()
         self.stderr.close()
 
     # ------------------------------------------------------------ parts
 
-    def _started(self, session: str) -> subprocess.Popen[bytes]:
+    def _started(self, session: str, instead: Sequence[str]) -> subprocess.Popen[bytes]:
         program = shutil.which("ssh")
         if program is None:
             raise UserError("there is no ssh here, by which boards are reached", "install OpenSSH's client")
         options = [word for name, value in OPTIONS.items() for word in ("-o", f"{name}={value}")]
+        worker = bundle.archive().read_bytes()
         asked = {
             "folder": self.entry.folder,
             "worker": bundle.archive().name,
-            "bytes": bundle.archive().stat().st_size,
+            "bytes": len(worker),
+            "sha256": hashlib.sha256(worker).hexdigest(),
             "session": session,
-            "keep": "1" if self.entry.keep else "0",
+            "instead": list(instead),
+            "keep": self.entry.keep,
         }
         return subprocess.Popen(
             [program, "-T", *options, *self.entry.ssh, "--", self.entry.host, _command(self.entry.python, asked)],
@@ -185,17 +169,20 @@ class Connection:
                 f"{self.name}: {self.entry.python} is Python {boot['old']}, and the worker needs 3.8 or newer",
                 f"install a newer Python on the board, and name it with python = in [boards.{self.name}]",
             )
-        if "failed" in boot:
-            raise UserError(
-                f"{self.name}: nothing can be kept in {boot['folder']}: {boot['failed']}",
-                f"free some space there, or name another place with folder = in [boards.{self.name}]",
-            )
-        if not boot["have"]:
+        if "failed" not in boot and not boot["have"]:
             try:
-                self._send(bundle.archive().read_bytes())
+                assert self.process.stdin is not None
+                self.process.stdin.write(bundle.archive().read_bytes())
+                self.process.stdin.flush()
             except OSError:
                 raise self._lost() from None
-        return dict(self._json(lambda body: "hello" in body)["hello"])
+        told = boot if "failed" in boot else self._json(lambda body: {"hello", "failed"} & body.keys())
+        if "failed" in told:
+            raise UserError(
+                f"{self.name}: nothing can be kept in {told['folder']}: {told['failed']}",
+                f"free some space there, or name another place with folder = in [boards.{self.name}]",
+            )
+        return dict(told["hello"])
 
     def _json(self, wanted: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
         """The first line that is what is wanted: shells may greet before."""
@@ -212,14 +199,6 @@ class Connection:
                 continue
             if isinstance(body, dict) and wanted(body):
                 return body
-
-    def _send(self, raw: bytes | IO[bytes]) -> None:
-        assert self.process.stdin is not None
-        if isinstance(raw, bytes):
-            self.process.stdin.write(raw)
-        else:
-            shutil.copyfileobj(raw, self.process.stdin, PIECE)
-        self.process.stdin.flush()
 
     def _line(self, deadline: float) -> bytes | None:
         while b"\n" not in self.unread:
@@ -271,7 +250,7 @@ def refusal(name: str, entry: BoardEntry, status: int | None, words: str) -> Use
         ),
         ("Permission denied", f"{name}: {host} takes none of your keys", f"bring yours there: ssh-copy-id {host}"),
         (
-            "Could not resolve",
+            "ould not resolve",
             f"{name}: no host is called {host}",
             "see the name in whichpu.toml and in your ssh config",
         ),
@@ -280,16 +259,21 @@ def refusal(name: str, entry: BoardEntry, status: int | None, words: str) -> Use
         if says in words:
             return UserError(message, remedy)
     last = (words.strip().splitlines() or ["no word"])[-1]
-    if status in (126, 127) or "not found" in last or "No such file" in last:
+    if status in (126, 127):
         return UserError(
             f"{name}: {entry.python} does not start there: {last}", f"name its Python with python = in [boards.{name}]"
         )
+    if status not in (None, SSH_FAILED):
+        return UserError(f"{name}: {entry.python} fails there: {last}", f"try it by hand: ssh {host} {entry.python}")
     return UserError(f"{name}: can't connect to {host}: {last}", f"try it by hand: ssh {host}")
 
 
 def _command(python: str, asked: dict[str, Any]) -> str:
-    """What the board's shell, whichever it is, is to run."""
-    code = BOOT.replace("ASKED", repr(json.dumps(asked)))
+    """What the board's shell, whichever it is, is to run: ``python`` is an interpreter, or its environment."""
+    session = base64.b64encode((bundle.WORKER / "session.py").read_bytes()).decode()
+    code = BOOT.replace("SESSION", session).replace("ASKED", base64.b64encode(json.dumps(asked).encode()).decode())
     packed = base64.b64encode(code.encode()).decode()
-    home, path = ("~/", python[2:]) if python.startswith("~/") else ("", python)
-    return f"{home}{shlex.quote(path)} -c 'import base64;exec(base64.b64decode(\"{packed}\"))'"
+    path = f'"$HOME"/{shlex.quote(python[2:])}' if python.startswith("~/") else shlex.quote(python)
+    words = shlex.quote(f'import base64;exec(base64.b64decode("{packed}"))')
+    script = f'p={path}; test -d "$p" && p="$p/bin/python"; exec "$p" -c {words}'
+    return f"exec sh -c {shlex.quote(script)}"

@@ -20,7 +20,6 @@ import os
 import select
 import shutil
 import signal
-import stat
 import subprocess
 import sys
 import tempfile
@@ -28,37 +27,45 @@ import threading
 import time
 from typing import Any, Dict, List, Optional
 
+from .session import Session, same
+
 ARCHIVE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 """The zipapp that this module is in."""
 PIECE = 1 << 20
 TAIL_BYTES = 4_000
-SILENCE_S = 900.0
-"""How long the host may be silent, beyond what it said it would be: a cut cable tells nobody."""
+SILENCE_S = 3_600.0
+"""How long the host may be silent, beyond what it said it would be: a cut cable tells nobody.
+
+It may compute a reference for as long; and it ends its own sessions that it lost itself, when it comes back.
+"""
 SPARE_BYTES = 64 << 20
 """Kept free on the board's disk."""
+MORE_ROOM = "free some space on the board, or name another place with folder = in whichpu.toml"
+ENDING = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 STOPS = 5_000
 """Looks at a worker that is to stop, 0.2 ms apart."""
 
 
 def main(arguments: List[str]) -> int:
-    """``--keep FOLDER SESSION KEEP``: serve until the connection ends; ``KEEP`` is 1 where what is sent may stay."""
-    folder, session, stays = arguments[0], arguments[1], arguments[2] == "1"
+    """``--keep FOLDER SESSION KEEP ALIVE``: serve until the connection ends.
+
+    ``KEEP`` is 1 where what is sent stays, ``ALIVE`` the descriptor of the session's lock.
+    """
+    folder, name, stays, alive = arguments[0], arguments[1], arguments[2] == "1", int(arguments[3])
+    os.set_inheritable(alive, False)
     requests, answers = os.dup(0), os.dup(1)
     nothing = os.open(os.devnull, os.O_RDWR)
     os.dup2(nothing, 0)
     os.dup2(2, 1)
-    for which in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
-        signal.signal(which, lambda *_: sys.exit(1))
+    keeper = Keeper(Session(folder, name, stays, alive), requests, answers)
+    for which in ENDING:
+        signal.signal(which, keeper.told_to_end)
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
-    keeper = Keeper(folder, session, requests, answers, stays)
     try:
         keeper.serve()
-    except OSError:  # nobody reads any more
+    except (OSError, EOFError):  # nobody is there any more
         pass
     finally:
-        with contextlib.suppress(ValueError):
-            for which in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
-                signal.signal(which, signal.SIG_IGN)
         keeper.leave()
     return 0
 
@@ -113,20 +120,18 @@ class Worker:
 
 
 class Keeper:
-    """``folder`` is WhichPU's on this board; the campaign's own lies below it, under the session's name."""
+    """Serves one session."""
 
-    def __init__(self, folder: str, session: str, requests: int, answers: int, stays: bool) -> None:
-        self.folder, self.stays = folder, stays
-        self.own = os.path.join(folder, "sessions", session)
-        self.store = os.path.join(folder, "store")
+    def __init__(self, session: Session, requests: int, answers: int) -> None:
+        self.session, self.store, self.own = session, session.store, session.own
         self.requests, self.answers = requests, answers
-        self.unread = b""
+        self.unread, self.coming = b"", 0
         self.workers: Dict[int, Worker] = {}
         self.started = 0
         self.lock: Optional[int] = None
-        self.lock_path: Optional[str] = None
+        self.lock_path = ""
+        self.leaving = False
         self.deadline = time.monotonic() + SILENCE_S
-        self.alive = self._begin()
         self.deeds = {
             name: getattr(self, name)
             for name in ("start", "stop", "go", "kill", "ended", "tail", "close", "have", "put", "get", "scratch")
@@ -255,48 +260,52 @@ class Keeper:
     # ------------------------------------------------------------ files
 
     def have(self, asked: Dict[str, Any]) -> bool:
-        """Is a content here whole?"""
-        return os.path.exists(os.path.join(self.store, asked["sha256"], ".whole"))
+        """Is a content here? It comes to the store in one step, when it is whole."""
+        return os.path.isdir(os.path.join(self.store, asked["sha256"]))
 
     def put(self, asked: Dict[str, Any]) -> None:
-        """One file of a content; ``whole`` with the last of them."""
-        folder = os.path.join(self.store, asked["sha256"])
-        path, left = _below(folder, asked["name"]), int(asked["bytes"])
-        problem: Optional[Exception] = self._no_room(left)
-        digest = hashlib.sha256()
-        with contextlib.ExitStack() as opened:
-            file = None
-            if problem is None:
-                os.makedirs(os.path.dirname(path), exist_ok=True)
-                file = opened.enter_context(open(path, "wb"))
-            while left:
-                piece = self._raw(min(left, PIECE))
-                left -= len(piece)
-                if file is None or problem is not None:  # what was sent is read to its end in any case
-                    continue
-                digest.update(piece)
-                try:
-                    file.write(piece)
-                except OSError as said:
-                    problem = said
-        if problem is not None:
+        """One file of a content; ``whole`` with the last of them. One that is used ``once`` stays out of the store."""
+        folder = os.path.join(self.own, asked["sha256"])
+        path, self.coming = _below(folder, asked["name"]), int(asked["bytes"])
+        try:
+            self._look_for_room(self.coming)
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            with open(path, "wb") as file:
+                self._receive(file, asked)
+            if asked.get("whole") and not asked.get("once"):
+                self._keep(folder, asked["sha256"])
+        except (OSError, Trouble) as problem:
+            while self.coming:  # what was sent is read to its end in any case
+                self._raw()
             shutil.rmtree(folder, ignore_errors=True)
-            raise _told(problem, folder) if isinstance(problem, OSError) else problem
-        if digest.hexdigest() != asked["file_sha256"]:
-            shutil.rmtree(folder, ignore_errors=True)
-            raise Trouble("%s arrived damaged" % asked["name"], "try again; if it stays so, look at the network")
-        if asked.get("whole"):
-            with open(os.path.join(folder, ".whole"), "w", encoding="utf-8"):
-                pass
+            raise (_told(problem, folder) if isinstance(problem, OSError) else problem) from None
 
-    def _no_room(self, size: int) -> Optional[Trouble]:
-        free = shutil.disk_usage(self.folder).free
-        if size + SPARE_BYTES <= free:
-            return None
-        return Trouble(
-            "the board has %.0f MB free in %s, and %.0f MB are to be sent" % (free / 1e6, self.folder, size / 1e6),
-            "free some space on the board, or name another place with folder = in whichpu.toml",
-        )
+    def _receive(self, file: Any, asked: Dict[str, Any]) -> None:
+        digest = hashlib.sha256()
+        while self.coming:
+            piece = self._raw()
+            digest.update(piece)
+            file.write(piece)
+        if digest.hexdigest() != asked["file_sha256"]:
+            raise Trouble("%s arrived damaged" % asked["name"], "try again; if it stays so, look at the network")
+        if self.session.stays:  # a board that loses its power must not find half a model the next time
+            file.flush()
+            os.fsync(file.fileno())
+
+    def _keep(self, folder: str, name: str) -> None:
+        """Into the store in one step; unless another session was quicker."""
+        os.makedirs(self.store, exist_ok=True)
+        try:
+            os.rename(folder, os.path.join(self.store, name))
+        except OSError:
+            if not os.path.isdir(os.path.join(self.store, name)):
+                raise
+
+    def _look_for_room(self, size: int) -> None:
+        free = shutil.disk_usage(self.own).free
+        if size + SPARE_BYTES > free:
+            words = "the board has %.0f MB free in %s, and %.0f MB are to be sent, with %.0f MB to spare"
+            raise Trouble(words % (free / 1e6, self.session.home, size / 1e6, SPARE_BYTES / 1e6), MORE_ROOM)
 
     def get(self, asked: Dict[str, Any]) -> None:
         """A file of this campaign, which is then gone: its raw bytes follow a message of their own."""
@@ -315,16 +324,19 @@ class Keeper:
         return path
 
     def remove(self, asked: Dict[str, Any]) -> None:
-        """Take a content away."""
-        shutil.rmtree(_below(self.store, asked["sha256"]), ignore_errors=True)
+        """Take a content away that was used once."""
+        shutil.rmtree(_below(self.own, asked["sha256"]), ignore_errors=True)
 
-    def _raw(self, size: int) -> bytes:
+    def _raw(self) -> bytes:
+        """Some of the bytes that are coming. Raises :class:`EOFError`."""
+        size = min(self.coming, PIECE)
         if self.unread:
             piece, self.unread = self.unread[:size], self.unread[size:]
-            return piece
-        piece = os.read(self.requests, size)
+        else:
+            piece = os.read(self.requests, size)
         if not piece:
-            raise OSError(errno.EPIPE, "the connection ended")
+            raise EOFError()
+        self.coming -= len(piece)
         return piece
 
     # ------------------------------------------------------------ the board
@@ -334,7 +346,7 @@ class Keeper:
 
         The kernel frees the lock of a process that dies. A lock file that was taken away meanwhile is not the lock.
         """
-        path = asked["lock"]
+        path = os.path.abspath(os.path.expanduser(asked["lock"]))
         while True:
             held = _opened(path)
             try:
@@ -342,11 +354,8 @@ class Keeper:
             except BlockingIOError:
                 self._say({"busy": os.pread(held, 1_000, 0).decode("utf-8", "replace").strip() or "somebody"})
                 self._wait_for(held)
-            try:
-                if os.path.samestat(os.fstat(held), os.stat(path)):
-                    break
-            except FileNotFoundError:
-                pass
+            if same(held, path):
+                break
             os.close(held)
         self.lock, self.lock_path = held, path
         with contextlib.suppress(OSError):
@@ -380,87 +389,47 @@ class Keeper:
         """CLOCK_MONOTONIC and the time of day."""
         return {"clock_ns": time.perf_counter_ns(), "utc_ns": time.time_ns()}
 
-    def _begin(self) -> int:
-        """Our folder, marked as alive by a lock; the folders of those that died are taken away."""
-        os.makedirs(self.own, exist_ok=True)
-        alive = os.open(os.path.join(self.own, ".alive"), os.O_RDWR | os.O_CREAT, 0o600)
-        fcntl.flock(alive, fcntl.LOCK_EX)
-        for name in os.listdir(os.path.dirname(self.own)):
-            other = os.path.join(os.path.dirname(self.own), name)
-            if other != self.own and not _alive(other):
-                shutil.rmtree(other, ignore_errors=True)
-        return alive
+    def told_to_end(self, *_: Any) -> None:
+        """What SIGTERM, SIGHUP and SIGINT do, the first time."""
+        if not self.leaving:
+            self.leaving = True
+            sys.exit(1)
 
     def leave(self) -> None:
-        """End the workers, take away our files (and all, when nobody else is here), give the board back."""
+        """End the workers, take away our files, give the board back."""
+        self.leaving = True
         for worker in self.workers.values():
             worker.close()
         self.workers = {}
-        if self.alive >= 0:
-            shutil.rmtree(self.own, ignore_errors=True)
-            os.close(self.alive)
-            self.alive = -1
-            if not self.stays:
-                _remove_if_unused(self.folder)
-        if self.lock is not None and self.lock_path is not None:
+        self.session.leave()
+        if self.lock is not None:
             with contextlib.suppress(OSError):
-                os.remove(self.lock_path)
+                if same(self.lock, self.lock_path):
+                    os.remove(self.lock_path)
             os.close(self.lock)
             self.lock = None
-
-
-def _remove_if_unused(folder: str) -> None:
-    """Unless another campaign lives there. Folders above that were made for it go too, where they are empty."""
-    sessions = os.path.join(folder, "sessions")
-    with contextlib.suppress(OSError):
-        if any(_alive(os.path.join(sessions, name)) for name in os.listdir(sessions)):
-            return
-    made = []
-    with contextlib.suppress(OSError, ValueError):
-        made = _made(folder)
-    shutil.rmtree(folder, ignore_errors=True)
-    for above in made:
-        with contextlib.suppress(OSError):
-            os.rmdir(above)
-
-
-def _made(folder: str) -> "list[str]":
-    """Folders that were made for ours, the innermost first."""
-    with open(os.path.join(folder, ".made"), encoding="utf-8") as file:
-        return list(json.load(file))
-
-
-def _alive(session: str) -> bool:
-    """Has a session's folder an owner?"""
-    try:
-        held = os.open(os.path.join(session, ".alive"), os.O_RDWR)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return False
-    except OSError:
-        return True
-    finally:
-        os.close(held)
 
 
 def _opened(path: str) -> int:
     """The lock's file, for all users of the board alike. Raises :class:`Trouble`."""
     try:
-        return os.open(path, os.O_RDWR)
-    except FileNotFoundError:
-        pass
-    except PermissionError:
-        return os.open(path, os.O_RDONLY)
-    try:
+        with contextlib.suppress(FileNotFoundError):
+            return _there(path)
         held = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     except OSError as problem:
-        words = "the lock %s can't be made: %s" % (path, problem.strerror)
+        words = "the lock %s can't be taken: %s" % (path, problem.strerror)
         raise Trouble(words, "name another place with lock = in whichpu.toml") from problem
-    with contextlib.suppress(OSError):
-        os.fchmod(held, stat.S_IRUSR | stat.S_IWUSR | stat.S_IRGRP | stat.S_IWGRP | stat.S_IROTH | stat.S_IWOTH)
+    with contextlib.suppress(OSError):  # whatever the umask says
+        os.fchmod(held, 0o666)
     return held
+
+
+def _there(path: str) -> int:
+    """Not with O_CREAT: in /tmp the kernel may refuse that for another user's file (fs.protected_regular)."""
+    try:
+        return os.open(path, os.O_RDWR)
+    except PermissionError:
+        return os.open(path, os.O_RDONLY)
 
 
 def _below(folder: str, name: str) -> str:
@@ -473,8 +442,7 @@ def _below(folder: str, name: str) -> str:
 
 def _told(problem: OSError, folder: str) -> Trouble:
     if problem.errno in (errno.ENOSPC, errno.EDQUOT):
-        words = "the board ran out of space in %s" % os.path.dirname(folder)
-        return Trouble(words, "free some space on the board, or name another place with folder = in whichpu.toml")
+        return Trouble("the board ran out of space in %s" % os.path.dirname(folder), MORE_ROOM)
     return Trouble("the board can't keep %s: %s" % (folder, problem.strerror))
 
 
