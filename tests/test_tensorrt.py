@@ -441,3 +441,21 @@ def test_this_interpreter_has_no_tensorrt_and_says_how_to_get_it():
 
 if os.name == "nt":
     pytestmark = pytest.mark.skip("the stand-ins are for Linux")
+
+
+def test_the_jetson_examples_targets_are_known():
+    """Its ``whichpu.toml`` names options of ``whichpu run``, and options that TensorRT has."""
+    import tomllib
+
+    import typer
+
+    from whichpu import cli
+    from whichpu.targets import inventory, target
+
+    path = Path(__file__).parent.parent / "examples" / "jetson_study" / "whichpu.toml"
+    asked, boards = tomllib.loads(path.read_text())["run"], inventory.load(path).boards
+    options = {option for one in typer.main.get_command(cli.app).commands["run"].params for option in one.opts}
+    assert {f"--{name}" for name in asked} <= options
+    targets = [target.parse(text)[1] for text in asked["on"]]
+    assert [(one.device, one.board) for one in targets] == [("gpu", "jetson"), ("dla0", "jetson")]
+    assert all(set(one.options) <= set(tensorrt.OPTIONS) and one.board in boards for one in targets)

@@ -68,7 +68,7 @@ def int8(wishes: dict[str, Any]) -> None:
         activation_type=QuantType.QInt8 if symmetric else QuantType.QUInt8,
         weight_type=QuantType.QInt8,
         calibrate_method=CalibrationMethod[wishes["method"]],
-        extra_options={name: symmetric for name in SYMMETRIC} | {"QuantizeBias": not symmetric},
+        extra_options=dict.fromkeys(SYMMETRIC, symmetric) | {"QuantizeBias": not symmetric},
     )
     tell(quantised(onnx.load("prepared.onnx").graph, onnx.load("variant.onnx").graph))
 

@@ -25,7 +25,7 @@ DEFINITIONS = {
     ),
 }
 """Of the study's metrics those that are computed: our formula, and what it is."""
-ZOO = "python examples/cnn_zoo/build.py alexnet googlenet vgg16 inception yolov3 -o zoo"
+ZOO = "python examples/cnn_zoo/build.py alexnet googlenet vgg16 inception_v3 yolov3 -o zoo"
 
 
 def reproduce(asked: Asked) -> Study:
