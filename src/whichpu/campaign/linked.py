@@ -14,16 +14,24 @@ PACE_LEAST_S = 5.0
 """Shorter campaigns tell nothing of how fast a clock runs."""
 
 
+LOST_MOST = 3
+"""A link that is lost so often in one round is lost because of it: the board may fall over whenever it is loaded."""
+
+
 class Linkage:
     """Knows where the last whole round ended. On this machine there is no link, and nothing to do."""
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.board = plan.place if isinstance(plan.place, Board) else None
+        self.lost = 0
+        self.readings = -1
         self.mark()
 
     def mark(self) -> None:
         """What is there now is of whole rounds."""
+        readings = sum(len(result.readings) for result in self.plan.campaign.results)
+        self.lost, self.readings = self.lost if readings == self.readings else 0, readings
         watched, metered = self.plan.campaign.watched, self.plan.campaign.metered
         self.looks = len(watched.looks) if watched is not None else 0
         self.states = len(watched.states) if watched is not None else 0
@@ -40,7 +48,13 @@ class Linkage:
             raise problem
         for contender in self.plan.contenders:  # what was built lay on the board
             contender.built = None
+        self.lost += 1
         try:
+            if self.lost >= LOST_MOST:
+                raise UserError(
+                    f"{problem}, {LOST_MOST} times in one round",
+                    "see what the board's kernel says (dmesg), its power supply and memory first",
+                )
             self.board.recover(problem)
         except UserError as last:
             kept = f"what was measured before is in {path}; the same command with --resume goes on" if path else None

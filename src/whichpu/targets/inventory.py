@@ -4,8 +4,8 @@
 host = "pi@raspberrypi.local"        # what you would type after ssh; your ssh config holds
 python = "~/hailo/bin/python"        # or the environment's folder; python3
 env = { HAILO_MONITOR = "1" }
-folder = "~/.cache/whichpu"          # where files are sent to; all gone after the campaign, unless
-keep = false                         # keep = true: models stay for the next time
+folder = "~/.cache"                  # in which a folder whichpu-board holds what is sent; gone after the campaign,
+keep = false                         # unless keep = true: models stay for the next time
 lock = "/tmp/whichpu.lock"           # whoever holds it has the board alone
 ssh = ["-p", "2222"]                 # more options of ssh
 
@@ -17,6 +17,7 @@ on = ["hailo@pi5", "onnxruntime:cpu@pi5"]
 from __future__ import annotations
 
 import difflib
+import math
 import os
 import tomllib
 from pathlib import Path
@@ -37,7 +38,7 @@ class BoardEntry(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_field
     host: str
     python: str = "python3"
     env: dict[str, str] = {}
-    folder: str = "~/.cache/whichpu"
+    folder: str = "~/.cache"
     keep: bool = False
     lock: str = "/tmp/whichpu.lock"
     ssh: list[str] = []
@@ -109,6 +110,24 @@ def _entry(path: Path, name: str, table: dict[str, Any]) -> BoardEntry:
     except msgspec.ValidationError as problem:
         keys = ", ".join(BoardEntry.__struct_fields__)
         raise UserError(f"{path}, [boards.{name}]: {problem}", f"its keys are: {keys}") from problem
-    if not entry.host or entry.host.startswith("-"):
-        raise UserError(f"{path}, [boards.{name}]: {entry.host!r} is no host", "write what you would type after ssh")
+    wrong = _wrong(entry)
+    if wrong is not None:
+        raise UserError(f"{path}, [boards.{name}]: {wrong[0]}", wrong[1])
     return entry
+
+
+def _wrong(entry: BoardEntry) -> tuple[str, str] | None:
+    """What no connection can be made with, and what to try."""
+    if not entry.host.strip() or entry.host.startswith("-"):
+        return f"{entry.host!r} is no host", "write what you would type after ssh"
+    for key in ("python", "folder", "lock"):
+        if not getattr(entry, key).strip():
+            return f"{key} is empty", f"leave {key} out, or name one"
+    words = [entry.host, entry.python, entry.folder, entry.lock, *entry.ssh, *entry.env, *entry.env.values()]
+    if odd := [word for word in words if not word.replace("\t", " ").isprintable()]:
+        return f"{odd[0]!r} holds characters that no command line takes", "leave them out"
+    if bad := [key for key in entry.env if not key or "=" in key]:
+        return f"{bad[0]!r} is no environment variable", 'write env = { NAME = "value" }'
+    if not 0.0 <= entry.patience_s < math.inf:
+        return f"patience_s = {entry.patience_s} is no time", "give seconds: 300"
+    return None
