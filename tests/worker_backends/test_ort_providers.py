@@ -313,8 +313,8 @@ def test_offers_and_precisions(machine, small):
 def test_words_of_the_log():
     gpu = (
         "\x1b[1;31m2026-11-21 00:13:32.015 [E:onnxruntime:Default, bridge.cc:2 operator()] /onnxruntime_src/"
-        "core/bridge.cc:2043 onnxruntime::Provider& onnxruntime::ProviderLibrary::Get() [ONNXRuntimeError] : 1 : FAIL : "
-        "Failed to load library /a/b/libonnxruntime_providers_cuda.so with error: libcublasLt.so.13: cannot open"
+        "core/bridge.cc:2043 onnxruntime::Provider& onnxruntime::ProviderLibrary::Get() [ONNXRuntimeError] : 1 : FAIL"
+        " : Failed to load library /a/b/libonnxruntime_providers_cuda.so with error: libcublasLt.so.13: cannot open"
     )
     assert providers.words_of(gpu) == (
         "Failed to load library libonnxruntime_providers_cuda.so with error: libcublasLt.so.13: cannot open"

@@ -28,6 +28,7 @@ BY_PROFILE = "ONNX Runtime's profile of one inference; what a provider fused cou
 COPIES = "Memcpy"
 """Nodes that ONNX Runtime adds between providers."""
 NAMED = 5
+TAKES = "whichpu analyze tells what a unit takes; set= gives the provider's own options"
 LIBRARY_MISSING = ("Failed to load library", "Please install")
 ERROR = re.compile(r"\[[EF]:onnxruntime:")
 NEEDS = re.compile(r"Require (.+?)\. Please install")
@@ -100,8 +101,10 @@ def refuse(who: str, how: str, units: List[str], log: List[str], install: str = 
     said = next((providers.words_of(line) for line in log if ERROR.search(line)), "")
     needs = next((found.group(1) for found in map(NEEDS.search, log) if found), "")
     words = "%s %s %s%s" % (who, how, "+".join(units), ": %s" % said if said else "")
-    remedy = "it requires %s%s" % (needs, "; %s" % install if install else "") if needs else None
-    raise FellBack(words, remedy or "whichpu analyze tells what a unit takes; set= gives the provider's own options")
+    remedy = "choose another unit or other options, or mend what it says" if said else TAKES
+    if needs:
+        remedy = "it requires %s%s" % (needs, "; %s" % install if install else "")
+    raise FellBack(words, remedy)
 
 
 def refusal(choice: providers.Chosen, problem: Exception, log: List[str]) -> Refused:
