@@ -122,6 +122,19 @@ def test_int8_is_static_qdq_with_u8_activations_and_a_scale_for_each_channel(tmp
     assert "whichpu:" in log.read_text()
 
 
+def test_symmetric_int8_has_no_zero_points_and_leaves_biases_alone(tmp_path: Path) -> None:
+    """What TensorRT's explicit quantisation takes."""
+    model = artefact.load(small(tmp_path / "small.onnx"))
+    one = made(model, "int8-symmetric", calibrated(model, tmp_path / "inputs"), tmp_path / "cache")
+    graph = onnx.load(one.paths["onnx"]).graph
+    weights = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    pairs = [node for node in graph.node if node.op_type in ("QuantizeLinear", "DequantizeLinear")]
+    points = [weights[node.input[2]] for node in pairs]
+    assert pairs
+    assert all(point.dtype == np.int8 and not point.any() for point in points)
+    assert all(array.dtype in (np.float32, np.int8, np.int64) for array in weights.values())
+
+
 def test_other_calibration_makes_another_variant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stub = tmp_path / "stub.py"
     stub.write_text("import json, shutil, sys\nprint(json.loads(sys.argv[1])['per_channel'])\n"
