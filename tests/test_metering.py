@@ -93,7 +93,7 @@ def test_meters_that_do_not_start_are_a_reason_and_no_more(monkeypatch):
             raise WorkerTrouble("crashed", "libvendor.so was killed by SIGSEGV")
         return start(*arguments, **options)
 
-    monkeypatch.setattr(local, "start", broken)
+    monkeypatch.setattr(local.HERE, "start", broken)
     campaign = measure("null:cpu")
     assert campaign.results[0].status == "measured"
     assert "SIGSEGV" in campaign.metered.trouble

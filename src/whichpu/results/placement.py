@@ -46,7 +46,8 @@ def doubts_of_placement(placement: Placement | None) -> list[Doubt]:
 def _part(part: Elsewhere, count: int, asked: str) -> str:
     kinds = sorted(part.kinds.items(), key=lambda pair: (-pair[1], pair[0]))
     named = ", ".join(f"{number:,} {kind}" for kind, number in kinds[:NAMED])
-    more = f" and {len(kinds) - NAMED} kinds more" if len(kinds) > NAMED else ""
+    rest = len(kinds) - NAMED
+    more = f" and {rest} kind{'s' * (rest > 1)} more" if rest > 0 else ""
     what = f": {named}{more}" if named else ""
     why = f" ({part.reason})" if part.reason else ""
     run = "runs" if part.operators == 1 else "run"
