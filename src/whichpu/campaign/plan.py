@@ -54,6 +54,9 @@ STATUSES: tuple[Status, ...] = ("refused", "crashed", "hung", "out-of-memory", "
 AGAIN = ("hung", "crashed", "out-of-memory")
 """Statuses that another try may mend; a resumed campaign gives it."""
 
+SIDE_BY_SIDE = 6
+"""Workers that look at runtimes at the same time: a small board holds no more."""
+
 ROUNDS_LEAST = 5
 """With 10 blocks of at least 20 inferences in each round, p99 is supported (it needs 1,000)."""
 
@@ -349,12 +352,15 @@ def describe_all(
 
     ``spare`` is a worker of this interpreter that has been asked nothing yet, and is one of them.
     """
-    with ExitStack() as workers:
-        begun: dict[tuple[str, str | None], Link | WorkerTrouble] = {}
-        for pair in pairs:  # they import their runtimes side by side
-            given, spare = (spare, None) if pair[1] is None else (None, spare)
-            begun[pair] = _begin(workers, *pair, timeout_s, given, place)
-        return {pair: _description(*pair, worker) for pair, worker in begun.items()}
+    found: dict[tuple[str, str | None], wire.Description] = {}
+    for at in range(0, len(pairs), SIDE_BY_SIDE):
+        with ExitStack() as workers:
+            begun: dict[tuple[str, str | None], Link | WorkerTrouble] = {}
+            for pair in pairs[at : at + SIDE_BY_SIDE]:  # they import their runtimes side by side
+                given, spare = (spare, None) if pair[1] is None else (None, spare)
+                begun[pair] = _begin(workers, *pair, timeout_s, given, place)
+            found |= {pair: _description(*pair, worker) for pair, worker in begun.items()}
+    return found
 
 
 def _begin(
