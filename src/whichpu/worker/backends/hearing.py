@@ -7,12 +7,22 @@ import ctypes
 import os
 import sys
 import tempfile
+import threading
 from typing import Iterator, List
+
+ONE_AT_A_TIME = threading.RLock()
+"""There is one stderr, and models may be opened in threads."""
 
 
 @contextlib.contextmanager
 def heard() -> Iterator[List[str]]:
     """What C code prints meanwhile: lines in the list after the block, and still on stderr."""
+    with ONE_AT_A_TIME, _heard() as lines:
+        yield lines
+
+
+@contextlib.contextmanager
+def _heard() -> Iterator[List[str]]:
     lines: List[str] = []
     sys.stdout.flush()
     sys.stderr.flush()

@@ -140,6 +140,9 @@ class OnnxRuntime(Session):
     def parts(self, arrays: Arrays, request: wire.Parts) -> Optional[wire.Parted]:
         from . import onnxruntime_parts
 
+        if self.buffers is not None:
+            buffers = self.buffers if self.buffers.on_device else self.buffers_of(True)
+            return onnxruntime_parts.steps_of(buffers, arrays, request)
         return onnxruntime_parts.parts_of(self.job, self.choice, arrays, request)
 
     def _bind_inputs(self) -> None:

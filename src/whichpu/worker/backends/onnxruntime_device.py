@@ -85,10 +85,8 @@ class Buffers:
                 self.binding.bind_output(spec.name, "cpu")
                 continue
             if any(size < 0 for size in spec.shape):
-                raise Refused(
-                    "cuda_graph=on needs outputs of fixed shape, and that of %r is not" % spec.name,
-                    "use cuda_graph=off",
-                )
+                words = "outputs stay on the GPU only where their shape is fixed, and that of %r is not" % spec.name
+                raise Refused(words, "use cuda_graph=off")
             self.results.append(OrtValue.ortvalue_from_shape_and_type(spec.shape, spec.dtype, DEVICE, self.number))
             self.binding.bind_ortvalue_output(spec.name, self.results[-1])
 

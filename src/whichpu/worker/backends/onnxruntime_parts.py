@@ -20,6 +20,7 @@ from typing import Any, Dict, List, NamedTuple
 from .. import parts, wire
 from . import Arrays, Refused
 from . import onnxruntime as adapter
+from . import onnxruntime_device as on_device
 from . import onnxruntime_providers as providers
 
 BY = "ONNX Runtime's own profiler, in runs of their own"
@@ -35,8 +36,6 @@ class Run(NamedTuple):
 
 def parts_of(job: wire.Open, choice: providers.Chosen, arrays: Arrays, request: wire.Parts) -> wire.Parted:
     """Raises :class:`Refused` where the profiler's times are not those of computing."""
-    if choice.provider.memory == providers.CUDA:
-        return _steps(job, choice, arrays, request)
     if not providers.in_place(job):
         raise Refused("in ONNX Runtime's profile the operators of %s hold the moves of data too" % choice.name)
     parts.once_more(request)
@@ -54,10 +53,8 @@ def parts_of(job: wire.Open, choice: providers.Chosen, arrays: Arrays, request: 
     return parts.in_place(latencies[-request.count :], [run.compute_ns for run in found], BY, coarse_ns)
 
 
-def _steps(job: wire.Open, choice: providers.Chosen, arrays: Arrays, request: wire.Parts) -> wire.Parted:
-    """Copying in, running and copying out on CUDA, in a session of its own."""
-    parts.once_more(request)
-    buffers = adapter.OnnxRuntime(job, choice).buffers_of(True)
+def steps_of(buffers: on_device.Buffers, arrays: Arrays, request: wire.Parts) -> wire.Parted:
+    """Copying in, running and copying out on CUDA; ``buffers`` keep the outputs on the GPU."""
     buffers.bind(arrays)()
     stages, now = buffers.stages(), time.perf_counter_ns
     times: Dict[str, List[int]] = {"end_to_end": [], "h2d": [], "compute": [], "d2h": []}
