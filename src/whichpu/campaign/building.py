@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 
+import msgspec
+
 from whichpu.campaign.plan import Contender, Plan
 from whichpu.campaign.watch import Watch
 from whichpu.targets.link import WorkerTrouble
@@ -39,10 +41,14 @@ def _build(plan: Plan, contender: Contender) -> None:
 def _key(plan: Plan, contender: Contender) -> str:
     """Another file, target, runtime, interpreter or machine builds something else."""
     result, machine = contender.result, plan.campaign.machine
+    target = msgspec.structs.replace(
+        contender.target,
+        options={name: value for name, value in contender.target.options.items() if name not in contender.run_options},
+    )
     shapes = [(spec.name, spec.dtype, spec.shape) for spec in plan.campaign.model.inputs]
     parts = (
         result.form_sha256,
-        str(contender.target),
+        str(target),
         result.threads,
         sorted(result.versions.items()),
         (machine.hostname, machine.architecture, machine.cpu_model),

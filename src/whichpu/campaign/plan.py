@@ -75,6 +75,8 @@ class Contender(msgspec.Struct, kw_only=True):
     named: bool = True
     builds: bool = False
     """Whether its runtime first builds what it loads."""
+    run_options: list[str] = []
+    """Options that change nothing of what is built."""
     built: str | None = None
     """The folder, where it runs, of what was built."""
 
@@ -528,7 +530,7 @@ def _contender(entry: Found, model: Model, specs: list[wire.TensorSpec], setting
     except ConversionError as problem:
         _refuse(result, problem)
         return contender
-    contender.builds = contender.format in description.builds
+    contender.builds, contender.run_options = contender.format in description.builds, description.run_options
     result.form_sha256, contender.precision, contender.bytes = form.sha256, form.precision, form.bytes
     result.doubts = _converter_doubts(form)
     if form.sha256 not in [known.sha256 for known in model.forms.values()]:

@@ -242,6 +242,7 @@ def describe(request: wire.Describe) -> wire.Description:
         formats=list(backend.FORMATS),
         options=dict(backend.OPTIONS),
         builds=list(getattr(backend, "BUILDS", ())),
+        run_options=list(getattr(backend, "RUN_OPTIONS", ())),
         rare=getattr(backend, "RARE", False),
     )
     reason = backend.why_not()

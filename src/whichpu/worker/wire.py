@@ -307,8 +307,8 @@ class Description:
     """A backend as found here. ``formats`` are model formats it takes, best first (``*``: any).
 
     ``native`` are the devices that the native loop can run here; for none, ``native_why_not`` says why. ``builds`` are
-    the formats of which the backend first builds what it loads (:class:`Build`). ``rare``: few machines have it, and
-    where it can't run nobody misses it.
+    the formats of which the backend first builds what it loads (:class:`Build`), and ``run_options`` those that
+    change nothing of what is built. ``rare``: few machines have it, and where it can't run nobody misses it.
     """
 
     backend: str
@@ -322,6 +322,7 @@ class Description:
     native: List[str] = field(default_factory=list)
     native_why_not: Optional[str] = None
     builds: List[str] = field(default_factory=list)
+    run_options: List[str] = field(default_factory=list)
     rare: bool = False
 
 

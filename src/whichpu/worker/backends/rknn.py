@@ -30,6 +30,7 @@ from .rknn_file import RknnFile, Tensor, read
 
 FORMATS = ("rknn", "onnx")
 BUILDS = ("onnx",)
+RUN_OPTIONS = ("cores",)
 RARE = True
 OPTIONS = {
     "cores": "NPU cores: auto, 0, 1, 2, 01, 012 or all (default: auto; RK3588 and RK3576 have several)",

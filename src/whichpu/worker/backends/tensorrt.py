@@ -27,6 +27,7 @@ from . import Arrays, FellBack, Refused, Session, WhyNot, cudart, not_installed,
 
 FORMATS = ("onnx", "engine")
 BUILDS = ("onnx",)
+RUN_OPTIONS = ("cuda_graph",)
 RARE = True
 OPTIONS = {
     "engine": "precision that the builder may use: fp32, fp16 or int8 (default: the model's types)",
