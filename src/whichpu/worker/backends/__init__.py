@@ -15,6 +15,7 @@ A backend is a module with these names (see ``null.py`` for the smallest one):
 Where loading is preceded by building (an engine, a compiled program) there are two more:
 
 ``BUILDS``     formats that are to be built first
+``RUN_OPTIONS``  options that change nothing of what is built, if any
 ``build(job, folder)``  write what ``open`` will load (from ``job.built``) into the empty ``folder``; return how it was
                built as ``{fact: value}``: the builder's version, precision flags, whether a timing cache was used
 
@@ -44,6 +45,8 @@ BACKENDS: Dict[str, str] = {
     "iree": ".iree",
     "executorch": ".executorch",
     "rknn": ".rknn",
+    "coreml": ".coreml",
+    "mxnet": ".mxnet",
     "hailo": ".hailo",
     "tensorrt": ".tensorrt",
     "null": ".null",
@@ -66,6 +69,8 @@ NO_NATIVE: Dict[str, str] = {
     "litert": "the wheel does not export the C interface of its interpreter (TfLiteInterpreter...)",
     "ncnn": "the wheel does not export ncnn's C interface (ncnn_net_create, ...)",
     "mnn": "MNN has no C interface",
+    "coreml": "coremltools has no C interface; Core ML's own is Objective-C",
+    "mxnet": "the native loop does not know MXNet's c_predict_api.h",
     "rknn": "the native loop does not know rknn_api.h yet",
     "tvm": "the native loop does not call TVM's C++ interface",
     "iree": "the wheel does not export IREE's C interface (iree_vm_invoke, ...)",
@@ -79,6 +84,8 @@ NO_PARTS: Dict[str, str] = {
     "litert": "LiteRT's Python interface has no profiler",
     "ncnn": "ncnn's wheels are built without its benchmark of layers (NCNN_BENCHMARK)",
     "mnn": "MNN's Python interface times no operators",
+    "coreml": "coremltools' predict tells no times of its parts",
+    "mxnet": "the wheels of MXNet 1.9.1 are built without its profiler's operators (PROFILER off)",
     "rknn": "RKNN-Toolkit-Lite2 tells no times of the NPU (rknn_api.h's RKNN_QUERY_PERF_RUN is not in it)",
     "tvm": "TVM's Python interface times whole calls, not their parts",
     "iree": "IREE's Python interface writes profiles that only its own tools read",
