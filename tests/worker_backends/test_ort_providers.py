@@ -19,6 +19,7 @@ from whichpu.worker import wire
 from whichpu.worker.backends import FellBack, Refused, onnxbytes
 from whichpu.worker.backends import onnxruntime as adapter
 from whichpu.worker.backends import onnxruntime_placement as placement
+from whichpu.worker.backends import onnxruntime_plugins as plugins
 from whichpu.worker.backends import onnxruntime_providers as providers
 
 pytest.importorskip("onnx")
@@ -271,6 +272,7 @@ def test_no_parts_where_the_profile_mixes_them(asked, small, machine):
         ("cuda", {"cuda_graph": "yes"}, "it takes off, on"),
         ("cuda", {"id": "first"}, "it takes a number from 0"),
         ("cuda", {"set": "nonsense:1"}, 'CUDAExecutionProvider: Unknown provider option: "nonsense".'),
+        ("cuda", {"set": "use_tf32:1"}, "set= names use_tf32, which WhichPU sets itself"),
         ("cuda", {"set": "nonsense"}, "'nonsense' is not NAME:VALUE"),
         ("tensorrt", {"fp16": "on"}, "fp16=on against precision=fp32"),
         ("tensorrt", {"dla": "0"}, "a DLA computes in fp16 or int8 only"),
@@ -301,6 +303,7 @@ def test_offers_and_precisions(machine, small):
     machine()
     offered = [(offer.device, offer.precision) for offer in adapter.offers()]
     assert {("cuda", "fp32"), ("cuda", "default"), ("cpu", "fp32"), ("vitisai", "default")} <= set(offered)
+    assert [precision for device, precision in offered if device == "openvino"] == ["fp32"]
     assert ("xnnpack", "default") not in offered and ("vitisai", "fp32") not in offered
     wanted = job("tensorrt", small.path, fp16="on", precision="default")
     assert providers.precision_of(providers.chosen(wanted), wanted).ran.startswith("fp16 where it is faster")
@@ -315,7 +318,7 @@ def test_words_of_the_log():
         "core/bridge.cc:2043 onnxruntime::Provider& onnxruntime::ProviderLibrary::Get() [ONNXRuntimeError] : 1 : FAIL"
         " : Failed to load library /a/b/libonnxruntime_providers_cuda.so with error: libcublasLt.so.13: cannot open"
     )
-    assert providers.words_of(gpu) == (
+    assert plugins.words_of(gpu) == (
         "Failed to load library libonnxruntime_providers_cuda.so with error: libcublasLt.so.13: cannot open"
     )
     openvino = (
@@ -323,7 +326,7 @@ def test_words_of_the_log():
         "onnxruntime::openvino_ep::ParseDeviceType(std::shared_ptr<OVCore>, const onnxruntime::ProviderOptions&) "
         "[ERROR] [OpenVINO] Device GPU is not available\n"
     )
-    assert providers.words_of(openvino) == "[OpenVINO] Device GPU is not available"
+    assert plugins.words_of(openvino) == "[OpenVINO] Device GPU is not available"
 
 
 def test_open_sizes_are_found_in_the_file(small, tmp_path):

@@ -62,9 +62,7 @@ def versions() -> Dict[str, str]:
 def offers() -> List[wire.Offer]:
     import onnxruntime
 
-    names = [providers.device_of(name) for name in onnxruntime.get_available_providers()]
-    plain = [name for name in names if name not in providers.REMOTE]
-    return [offer for name in plain + providers.plugged_in(plain) for offer in providers.offers_of(name)]
+    return providers.offers(onnxruntime.get_available_providers())
 
 
 def open(job: wire.Open) -> "OnnxRuntime":

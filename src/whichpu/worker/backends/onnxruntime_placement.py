@@ -21,6 +21,7 @@ import numpy
 from .. import wire
 from . import FellBack, Refused
 from . import onnxruntime_providers as providers
+from .onnxruntime_plugins import device_of, words_of
 
 RECORD = "session.record_ep_graph_assignment_info"
 BY = "ONNX Runtime's own record of which provider got each operator"
@@ -76,7 +77,7 @@ def placement(nodes: List[Node], asked: str, by: str) -> wire.Placement:
     """Operators by unit; those that are not on the unit asked for, with their kinds."""
     units: Dict[str, List[Node]] = {}
     for node in nodes:
-        units.setdefault(providers.device_of(node.provider), []).append(node)
+        units.setdefault(device_of(node.provider), []).append(node)
     elsewhere = [
         wire.Elsewhere(
             unit,
@@ -98,7 +99,7 @@ def check_started(in_use: List[str], choice: providers.Chosen, log: List[str]) -
 
 def refuse(who: str, how: str, units: List[str], log: List[str], install: str = "") -> None:
     """Raises :class:`FellBack` with the first error that ONNX Runtime printed, and with what it says it needs."""
-    said = next((providers.words_of(line) for line in log if ERROR.search(line)), "")
+    said = next((words_of(line) for line in log if ERROR.search(line)), "")
     needs = next((found.group(1) for found in map(NEEDS.search, log) if found), "")
     words = "%s %s %s%s" % (who, how, "+".join(units), ": %s" % said if said else "")
     remedy = "choose another unit or other options, or mend what it says" if said else TAKES
@@ -109,8 +110,8 @@ def refuse(who: str, how: str, units: List[str], log: List[str], install: str = 
 
 def refusal(choice: providers.Chosen, problem: Exception, log: List[str]) -> Refused:
     """Why a session could not be made: the error's words, and the first of the log where it says more."""
-    said = [providers.words_of(line) for line in log if ERROR.search(line)][:1]
-    words = "; ".join(dict.fromkeys([providers.words_of(str(problem))] + said))
+    said = [words_of(line) for line in log if ERROR.search(line)][:1]
+    words = "; ".join(dict.fromkeys([words_of(str(problem))] + said))
     missing = any(sign in str(problem) + "".join(log) for sign in LIBRARY_MISSING)
     return Refused("%s: %s" % (choice.name, words), choice.provider.install if missing else None)
 

@@ -1,25 +1,21 @@
 """ONNX Runtime's execution providers: one line each in ``PROVIDERS``, with WhichPU's words in the provider's own.
 
 Names and values are those of ONNX Runtime's documentation (docs/execution-providers, up to 1.31) and of what the
-providers say themselves: onnxruntime-gpu 1.31.1, onnxruntime-openvino 1.24.1, onnxruntime-qnn 2.7.0. Plug-in providers
-(``register_execution_provider_library``, ONNX Runtime 1.22) come in packages with ``get_library_path()``, called
-``onnxruntime-ep-NAME`` (plugin-ep-libraries/packaging).
+providers say themselves: onnxruntime-gpu 1.31.1, onnxruntime-openvino 1.24.1, onnxruntime-qnn 2.7.0.
 """
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import os
 import re
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Tuple
 
 from .. import wire
 from . import Refused, onnxbytes
+from . import onnxruntime_plugins as plugins
 from .hearing import heard
 
 Words = Dict[str, str]
-SUFFIX = "ExecutionProvider"
 REMOTE = ("azure",)
 """Listed by every wheel, runs on somebody's server."""
 HOST, CUDA, BOUND = "host", "cuda", "bound"
@@ -43,8 +39,6 @@ PERFORMANCE = (
     "power_saver", "low_power_saver", "extreme_power_saver", "low_balanced",
 )  # fmt: skip
 COREML_UNITS = {"all": "ALL", "cpu": "CPUOnly", "gpu": "CPUAndGPU", "ane": "CPUAndNeuralEngine"}
-ON_PLUGINS = {"htp": "NPU", "npu": "NPU", "gpu": "GPU", "cpu": "CPU"}
-"""OrtHardwareDeviceType of a unit."""
 
 
 class Provider(NamedTuple):
@@ -150,7 +144,6 @@ def _acl(job: wire.Open) -> Words:
 
 
 GRAPH_TYPES = "it keeps the graph's types"
-CHOICES = "the options given; ONNX Runtime does not read them back"
 GPU_PACKAGE = "pip install 'onnxruntime-gpu[cuda,cudnn]' in an environment of its own"
 PROVIDERS: Dict[str, Provider] = {
     "cpu": Provider(fp32=GRAPH_TYPES),
@@ -170,7 +163,7 @@ PROVIDERS: Dict[str, Provider] = {
         _openvino,
         ("unit",),
         fp32="precision=FP32",
-        default="OpenVINO's choice for the unit: fp32 on a CPU, fp16 on a GPU or NPU",
+        default="OpenVINO's choice for the unit",
         install="pip install onnxruntime-openvino in an environment of its own",
     ),
     "qnn": Provider(
@@ -209,8 +202,8 @@ PROVIDERS: Dict[str, Provider] = {
 BUILD = "build ONNX Runtime with it: https://onnxruntime.ai/docs/build/eps.html"
 
 
-NOT_FP32 = ("qnn",)
-"""Take fp32 for quantised models only."""
+OFFERED = {"qnn": "default", "openvino": "fp32"}
+"""One offer where the other is refused for most models, or comes to the same (on OpenVINO's CPU)."""
 CPU = "CPUExecutionProvider"
 ON_CPU = Chosen(CPU, PROVIDERS["cpu"], {}, [])
 
@@ -223,15 +216,16 @@ def chosen(job: wire.Open) -> Chosen:
 
     check(job)
     known = PROVIDERS.get(job.device, Provider())
-    available = [name for name in onnxruntime.get_available_providers() if device_of(name) not in REMOTE]
-    here = {device_of(name): name for name in available}
+    available = [name for name in onnxruntime.get_available_providers() if plugins.device_of(name) not in REMOTE]
+    here = {plugins.device_of(name): name for name in available}
     if job.device in here and "library" not in job.options:
         return Chosen(here[job.device], known, _settings_of(known, job), [])
-    devices = plugged(job.device, job.options.get("library"))
+    devices = plugins.plugged(job.device, known.module, job.options.get("library"))
     if not devices:
         words = "this ONNX Runtime has no provider for %r; it has: %s" % (job.device, ", ".join(here))
         raise Refused(words, known.install or BUILD)
-    return Chosen(str(devices[0].ep_name), known, _settings_of(known, job), _of_unit(job, devices))
+    unit = job.options.get("unit", "htp" if job.device == "qnn" else "")
+    return Chosen(str(devices[0].ep_name), known, _settings_of(known, job), plugins.of_unit(unit, devices))
 
 
 def check(job: wire.Open) -> None:
@@ -290,53 +284,27 @@ def effective(session: Any, choice: Chosen, job: wire.Open) -> Words:
     return found
 
 
+def offers(available: List[str]) -> List[wire.Offer]:
+    """Of the providers that are built in, and of plug-in packages that find a unit here."""
+    built_in = [name for name in map(plugins.device_of, available) if name not in REMOTE]
+    others = [name for name in PROVIDERS if name not in built_in and plugins.has_unit(name, PROVIDERS[name].module)]
+    return [offer for name in built_in + others for offer in offers_of(name)]
+
+
 def offers_of(device: str) -> List[wire.Offer]:
     """fp32, and the provider's own default where that is something else."""
     known = PROVIDERS.get(device, Provider())
-    found = [wire.Offer(device)] if known.fp32 and device not in NOT_FP32 else []
-    if known.default and known.default != "as in the graph":
-        found.append(wire.Offer(device, precision="default", note=known.default))
-    return found or [wire.Offer(device, precision="default", note="its own default; not known to WhichPU")]
-
-
-def plugged_in(built_in: List[str]) -> List[str]:
-    """Plug-in packages here whose library loads and finds a unit, and not one that the CPU only simulates."""
-    names = [name for name, known in PROVIDERS.items() if name not in built_in and _package(name, known.module)]
-    return [name for name in names if _has_unit(name)]
-
-
-def plugged(device: str, library: Optional[str]) -> List[Any]:
-    """The OrtEpDevices of a plug-in provider, its library registered; none where there is no such plug-in."""
-    import onnxruntime
-
-    path = library or _path_of(device)
-    if path is None:
-        return []
-    if not hasattr(onnxruntime, "register_execution_provider_library"):
-        raise Refused("plug-in providers need ONNX Runtime 1.22 or newer", "pip install -U onnxruntime")
-    if not os.path.isfile(path):
-        raise Refused("there is no library %s" % os.path.basename(path))
-    found = _devices(onnxruntime, device)
-    if not found:
-        try:
-            onnxruntime.register_execution_provider_library(_registered(device), path)
-        except Exception as problem:
-            raise Refused(
-                "ONNX Runtime can't load %s: %s" % (os.path.basename(path), words_of(str(problem)))
-            ) from problem
-        found = _devices(onnxruntime, device)
-    if not found:
-        names = sorted({device_of(str(each.ep_name)) for each in onnxruntime.get_ep_devices()})
-        raise Refused(
-            "%s finds no unit for %r here; there are: %s" % (os.path.basename(path), device, ", ".join(names))
-        )
-    return found
+    found = [wire.Offer(device)] if known.fp32 else []
+    if known.default != "as in the graph" and (known.default or not known.fp32):
+        note = known.default or "its own default; not known to WhichPU"
+        found.append(wire.Offer(device, precision="default", note=note))
+    return [offer for offer in found if offer.precision == OFFERED.get(device, offer.precision)]
 
 
 def simulated(choice: Chosen) -> bool:
     """Whether the unit is one that Qualcomm's library for x86 simulates."""
     htp = choice.options.get("backend_type") == "htp"
-    return htp and bool(choice.devices) and _type_of(choice.devices[0]) == "CPU"
+    return htp and bool(choice.devices) and plugins.type_of(choice.devices[0]) == "CPU"
 
 
 def in_place(job: wire.Open) -> bool:
@@ -352,72 +320,10 @@ def precision_of(choice: Chosen, job: wire.Open) -> wire.Precision:
     if lower:
         return wire.Precision("%s where it is faster, else as in the graph" % "+".join(lower), "options: %s" % given)
     if job.precision == "fp32" and choice.provider.fp32:
-        return wire.Precision(wire.AS_IN_THE_GRAPH, "held to it by %s" % choice.provider.fp32)
+        besides = "; besides, set=%s" % job.options["set"] if "set" in job.options else ""
+        return wire.Precision(wire.AS_IN_THE_GRAPH, "held to it by %s%s" % (choice.provider.fp32, besides))
     ran = choice.provider.default if job.precision != "fp32" else ""
     return wire.Precision(ran or "as in the graph; not confirmed", "the provider's own default (%s)" % given)
-
-
-def device_of(provider: str) -> str:
-    """``CUDAExecutionProvider`` as the target's ``cuda``."""
-    return (provider[: -len(SUFFIX)] if provider.endswith(SUFFIX) else provider).lower()
-
-
-# What ONNX Runtime puts before its words: a log's colour, time and place; a function of its sources; a status.
-BEFORE = (
-    r"\x1b\[[0-9;]*m",
-    r"^.*?\[[EFW]:onnxruntime:[^\]]*\] ",
-    r"^\S+\.(?:cc|h):\d+ .*?\)(?: const)? ",
-    r".*FAIL : ",
-)
-
-
-def words_of(text: str) -> str:
-    """ONNX Runtime's own words in an error or a line of its log, first line only; paths become names."""
-    line = next((line for line in text.splitlines() if line.strip()), "").strip()
-    for before in BEFORE:
-        line = re.sub(before, "", line)
-    line = re.sub(r"\[(?:ERROR|ONNXRuntimeError)\] (?:: \d+ : \w+ : )?", "", line)
-    return re.sub(r"(?<![\w:])(?:/[\w.+-]+)+/(?=[\w.+-]+)", "", line).strip()
-
-
-def _package(device: str, module: str) -> str:
-    names = [name for name in (module, "onnxruntime_ep_%s" % device) if name]
-    return next((name for name in names if importlib.util.find_spec(name) is not None), "")
-
-
-def _path_of(device: str) -> Optional[str]:
-    known = PROVIDERS.get(device, Provider())
-    package = _package(device, known.module)
-    return str(importlib.import_module(package).get_library_path()) if package else None
-
-
-def _registered(device: str) -> str:
-    """The name to register a plug-in under: it becomes the provider's."""
-    package = _package(device, PROVIDERS.get(device, Provider()).module)
-    names: List[str] = importlib.import_module(package).get_ep_names() if package else []
-    return str(names[0]) if names else device
-
-
-def _has_unit(device: str) -> bool:
-    try:
-        return any(_type_of(each) != "CPU" for each in plugged(device, None))
-    except Exception:  # one broken package takes no other provider away
-        return False
-
-
-def _devices(onnxruntime: Any, device: str) -> List[Any]:
-    return [each for each in onnxruntime.get_ep_devices() if device_of(str(each.ep_name)) == device]
-
-
-def _of_unit(job: wire.Open, devices: List[Any]) -> List[Any]:
-    """Those of the unit that was asked for; all where the library knows no such unit of its own."""
-    unit = job.options.get("unit", "htp" if job.device == "qnn" else "")
-    wanted = ON_PLUGINS.get(unit.lower(), "")
-    return [each for each in devices if _type_of(each) == wanted] or devices
-
-
-def _type_of(device: Any) -> str:
-    return str(device.device.type).rsplit(".", 1)[-1]
 
 
 def _quantised(model: str) -> bool:
@@ -428,7 +334,11 @@ def _quantised(model: str) -> bool:
 
 
 def _settings_of(known: Provider, job: wire.Open) -> Words:
-    return dict(known.settings(job), **_own_words(job))
+    ours, theirs = known.settings(job), _own_words(job)
+    twice = sorted(set(ours) & set(theirs))
+    if twice:
+        raise Refused("set= names %s, which WhichPU sets itself" % ", ".join(twice), "use the target's options")
+    return dict(ours, **theirs)
 
 
 def _own_words(job: wire.Open) -> Words:
