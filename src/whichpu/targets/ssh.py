@@ -77,8 +77,11 @@ class Connection:
         """
         self.name, self.entry = name, entry
         self.unread = b""
+        program = shutil.which("ssh")
+        if program is None:
+            raise UserError("there is no ssh here, by which boards are reached", "install OpenSSH's client")
         self.stderr: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  # lives as long as the connection
-        self.process = self._started(session, instead)
+        self.process = self._started(program, session, instead)
         try:
             self.hello = self._booted()
         except BaseException:
@@ -139,10 +142,7 @@ class Connection:
 
     # ------------------------------------------------------------ parts
 
-    def _started(self, session: str, instead: Sequence[str]) -> subprocess.Popen[bytes]:
-        program = shutil.which("ssh")
-        if program is None:
-            raise UserError("there is no ssh here, by which boards are reached", "install OpenSSH's client")
+    def _started(self, program: str, session: str, instead: Sequence[str]) -> subprocess.Popen[bytes]:
         options = [word for name, value in OPTIONS.items() for word in ("-o", f"{name}={value}")]
         worker = bundle.archive().read_bytes()
         asked = {

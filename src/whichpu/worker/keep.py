@@ -265,9 +265,9 @@ class Keeper:
 
     def put(self, asked: Dict[str, Any]) -> None:
         """One file of a content; ``whole`` with the last of them. One that is used ``once`` stays out of the store."""
-        folder = os.path.join(self.own, asked["sha256"])
-        path, self.coming = _below(folder, asked["name"]), int(asked["bytes"])
+        folder, self.coming = os.path.join(self.own, asked["sha256"]), int(asked["bytes"])
         try:
+            path = _below(folder, asked["name"])
             self._look_for_room(self.coming)
             os.makedirs(os.path.dirname(path), exist_ok=True)
             with open(path, "wb") as file:
