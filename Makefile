@@ -24,7 +24,7 @@ plates: .venv/test.stamp
 	mkdir -p build
 	.venv/bin/python examples/licence_plates/tables.py --out build/plates.md
 
-test: .venv/test.stamp .venv-opencv5/stamp .venv-py38/stamp
+test: .venv/test.stamp .venv-opencv5/stamp .venv-py38/stamp .venv-board/stamp
 	.venv/bin/python -m pytest $(PYTEST_OPTIONS)
 
 lint: .venv/test.stamp
@@ -40,7 +40,7 @@ catalogue: .venv/test.stamp
 	.venv/bin/pybabel update -D whichpu -i build/whichpu.pot -d src/whichpu/locale -w 120 --no-fuzzy-matching
 
 clean:
-	rm -rf .venv .venv-opencv5 .venv-py38 demo build dist
+	rm -rf .venv .venv-opencv5 .venv-py38 .venv-board demo build dist
 
 .venv/base.stamp:
 	@test -n "$(PYTHON)" || { echo "WhichPU needs Python 3.11 or newer; name one: make PYTHON=/path/to/python3"; exit 1; }
@@ -68,4 +68,13 @@ clean:
 	for p in "env PYENV_VERSION=3.8.18 python" python3.8; do \
 		$$p -c 'import sys; sys.exit(sys.version_info[:2] != (3, 8))' 2>/dev/null && $$p -m venv .venv-py38 && break; done || true
 	test ! -x .venv-py38/bin/python || .venv-py38/bin/python -m pip install --quiet --disable-pip-version-check numpy==1.24.4
+	touch $@
+
+# The far side of the tests of boards over SSH: 3.8 with a runtime, as on a Jetson; skipped in the same way.
+.venv-board/stamp:
+	mkdir -p .venv-board
+	for p in "env PYENV_VERSION=3.8.18 python" python3.8; do \
+		$$p -c 'import sys; sys.exit(sys.version_info[:2] != (3, 8))' 2>/dev/null && $$p -m venv .venv-board && break; done || true
+	test ! -x .venv-board/bin/python || .venv-board/bin/python -m pip install --quiet --disable-pip-version-check \
+		numpy==1.24.4 onnxruntime==1.19.2
 	touch $@
