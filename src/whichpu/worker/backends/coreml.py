@@ -22,6 +22,7 @@ from . import Arrays, FellBack, Refused, Session, WhyNot, not_installed
 FORMATS = ("mlpackage", "mlmodel")
 OPTIONS: Dict[str, str] = {}
 RARE = True
+SYSTEM = sys.platform
 UNITS = {"cpu": "CPU_ONLY", "gpu": "CPU_AND_GPU", "ane": "CPU_AND_NE", "all": "ALL"}
 """Devices, and which ``ComputeUnit`` each is."""
 DEVICES = {"MLCPUComputeDevice": "cpu", "MLGPUComputeDevice": "gpu", "MLNeuralEngineComputeDevice": "ane"}
@@ -32,7 +33,7 @@ EDGES = ("const",)
 
 
 def why_not() -> Optional[WhyNot]:
-    if sys.platform != "darwin":
+    if SYSTEM != "darwin":
         return WhyNot("Core ML runs on macOS alone, and this is %s" % platform.system(), None)
     return not_installed("coremltools", "coremltools")
 
