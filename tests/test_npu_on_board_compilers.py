@@ -111,7 +111,7 @@ def test_tvm_tells_functions_and_calls(model, standin):
     told = tvm.ask(model, read(model), target)
     assert told.tool == "TVM 0.18.0"
     assert (told.regions, told.figures["functions"]) == (1, 2)
-    assert told.figures["calls"]["nn.softmax"] == 1
+    assert (told.figures["calls"]["erf"], told.figures["calls"]["add"]) == (1, 1)
 
 
 @pytest.mark.parametrize(("how", "words"), [("refuses", "ValueError: Driver stack version 5.0.0 is unsupported.")])

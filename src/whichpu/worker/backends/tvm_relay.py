@@ -131,9 +131,9 @@ def operators(text: str) -> "Tuple[Counter[str], Counter[str]]":
     on_npu: Counter[str] = collections.Counter()
     on_host: Counter[str] = collections.Counter()
     for function in FUNCTION.split(re.sub(r"/\*.*?\*/", "", text))[1:]:
-        head = function.split("\n", 1)[0]
+        head, _, body = function.partition("\n")
         counts = on_npu if 'Compiler="ethos-n"' in head else on_host
-        counts.update(name for name in CALL.findall(function) if name not in NO_OPERATORS)
+        counts.update(name for name in CALL.findall(body) if name not in NO_OPERATORS)
     return on_npu, on_host
 
 
@@ -166,8 +166,8 @@ def _imported(job: wire.Open) -> "Tuple[Any, Any]":
     if job.format == "tflite":
         from tflite import Model
 
-        data = pathlib.Path(job.model).read_bytes()
-        module, params = frontend.from_tflite(Model.Model.GetRootAsModel(data, 0))
+        root = getattr(Model, "Model", Model)  # older packages: a module that holds the class
+        module, params = frontend.from_tflite(root.GetRootAsModel(pathlib.Path(job.model).read_bytes(), 0))
     else:
         module, params = frontend.from_onnx(compiling.onnx_model(job, "onnx"))
     return module, params
