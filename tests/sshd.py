@@ -69,14 +69,14 @@ class Far:
 
     def processes(self) -> list[psutil.Process]:
         """All that runs there, by its home."""
-        return [process for process in psutil.process_iter() if _home(process) == str(self.home)]
+        return [process for process in psutil.process_iter() if _environ(process).get("HOME") == str(self.home)]
 
     def keepers(self) -> list[psutil.Process]:
         return [process for process in self.processes() if "--keep" in process.cmdline()]
 
     def workers(self, of: str = "") -> list[psutil.Process]:
         """Workers by what they are for: a contender's name, or ``the watcher``."""
-        return [one for one in self.processes() if of in one.environ().get("WHICHPU_WORKER", "-")]
+        return [one for one in self.processes() if of in (_environ(one).get("WHICHPU_WORKER") or "-")]
 
     def is_left_as(self, before: dict[str, int]) -> None:
         """Fails unless nothing runs there any more, and all files are those of before."""
@@ -84,11 +84,11 @@ class Far:
         assert self.files() == before
 
 
-def _home(process: psutil.Process) -> str | None:
+def _environ(process: psutil.Process) -> dict[str, str]:
     try:
-        return None if process.status() == psutil.STATUS_ZOMBIE else process.environ().get("HOME")
+        return {} if process.status() == psutil.STATUS_ZOMBIE else process.environ()
     except psutil.Error:  # it ended meanwhile, or is another user's
-        return None
+        return {}
 
 
 def until(holds: Callable[[], object], what: object = "it did not come to be", seconds: float = WAIT_S) -> None:
@@ -160,11 +160,11 @@ class Sshd:
         self.process.kill()
         self.process.wait()
 
-    def table(self, python: object, name: str = "pi5", **more: object) -> str:
+    def table(self, interpreter: object, name: str = "pi5", **more: object) -> str:
         """A board's table; ``more`` are TOML texts."""
         keys = {
             "host": '"board"',
-            "python": f'"{python}"',
+            "python": f'"{interpreter}"',
             "ssh": f'["-F", "{self.user_config}"]',
             "lock": f'"{self.far.lock}"',
             "patience_s": 5,

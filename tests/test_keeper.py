@@ -246,11 +246,11 @@ def test_files_in_folders_go_with_their_names_and_empty_ones_too(board, tmp_path
 def test_inputs_that_are_used_once_leave_the_board_in_mid_campaign(far, tmp_path):
     with board_of(far, keep=True) as board:
         board.connect()
-        folder = Path(board.send([("in.npz", file_of(tmp_path, name="in.npz"))], once=True))
+        folder = Path(board.send([("in.npz", file_of(tmp_path, name="in.npz"))], passing=True))
         assert (folder / "in.npz").is_file()
         board.remove(str(folder))
         assert not folder.exists()
-        board.send([("in.npz", tmp_path / "in.npz")], once=True)
+        board.send([("in.npz", tmp_path / "in.npz")], passing=True)
     assert not (far.ours / "store").exists()
 
 

@@ -175,20 +175,20 @@ class Board:
 
     # ------------------------------------------------------------ files
 
-    def send(self, files: Sequence[tuple[str, Path]], once: bool = False) -> str:
+    def send(self, files: Sequence[tuple[str, Path]], passing: bool = False) -> str:
         """Files of one content, under their names; the folder in which they are, on the board.
 
-        What is there goes no second time; unless it is used ``once``, and is then to be removed. Raises
-        :class:`WorkerTrouble` where the board can't keep them.
+        What is there goes no second time. What is ``passing`` never stays longer than the campaign, whatever the
+        inventory says. Raises :class:`WorkerTrouble` where the board can't keep them.
         """
-        hashes = [(name, _hash(path) if once else self._known(path)) for name, path in files]
+        hashes = [(name, _hash(path) if passing else self._known(path)) for name, path in files]
         content = hashlib.sha256(repr(sorted(hashes)).encode()).hexdigest()
-        if once or not self._ask("have", sha256=content):
-            self._send(content, files, dict(hashes), once)
-        return f"{self._own()}/{content}" if once else self.folder(content)
+        if not self._ask("have", sha256=content, passing=passing):
+            self._send(content, files, dict(hashes), passing)
+        return f"{self._own()}/{content}" if passing else self.folder(content)
 
     def remove(self, folder: str) -> None:
-        """Take files away that were used once."""
+        """Take passing files away."""
         self._ask("remove", sha256=folder.rsplit("/", 1)[-1])
 
     def scratch(self) -> tuple[str, str]:
@@ -204,7 +204,7 @@ class Board:
             with path.open("wb") as kept:
                 shutil.copyfileobj(file, kept)
 
-    def _send(self, content: str, files: Sequence[tuple[str, Path]], hashes: dict[str, str], once: bool) -> None:
+    def _send(self, content: str, files: Sequence[tuple[str, Path]], hashes: dict[str, str], passing: bool) -> None:
         total = sum(path.stat().st_size for _, path in files)
         if total > LARGE_BYTES:
             self.tell(f"sending {files[0][0]} ({total / 1e6:.0f} MB) to {self.name}")
@@ -212,7 +212,7 @@ class Board:
             size = path.stat().st_size
             more = {"name": name, "bytes": size, "file_sha256": hashes[name], "whole": number == len(files)}
             with path.open("rb") as file:
-                self._ask("put", ANSWER_S + size / 1e5, file, sha256=content, once=once, **more)
+                self._ask("put", ANSWER_S + size / 1e5, file, sha256=content, passing=passing, **more)
 
     def _known(self, path: Path) -> str:
         """The hash of a file that stays as it is."""
@@ -413,7 +413,7 @@ class BoardProcess:
     def _inputs(self, path: Path, once: bool) -> str:
         """Samples as a file, or as a folder of files. A dataset's are used once, and would fill the board."""
         files = [(path.name, path)] if path.is_file() else [(file.name, file) for file in sorted(path.iterdir())]
-        folder = self.board.send(files, once)
+        folder = self.board.send(files, passing=True)
         if once:
             self.used_up.append(folder)
         return f"{folder}/{path.name}" if path.is_file() else folder

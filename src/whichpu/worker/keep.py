@@ -260,11 +260,11 @@ class Keeper:
     # ------------------------------------------------------------ files
 
     def have(self, asked: Dict[str, Any]) -> bool:
-        """Is a content here? It comes to the store in one step, when it is whole."""
-        return os.path.isdir(os.path.join(self.store, asked["sha256"]))
+        """Is a content here? It comes to the store in one step, when it is whole; ``passing`` ones are not for it."""
+        return os.path.isdir(os.path.join(self.own if asked.get("passing") else self.store, asked["sha256"]))
 
     def put(self, asked: Dict[str, Any]) -> None:
-        """One file of a content; ``whole`` with the last of them. One that is used ``once`` stays out of the store."""
+        """One file of a content; ``whole`` with the last of them. One that is ``passing`` stays out of the store."""
         folder, self.coming = os.path.join(self.own, asked["sha256"]), int(asked["bytes"])
         try:
             path = _below(folder, asked["name"])
@@ -272,7 +272,7 @@ class Keeper:
             os.makedirs(os.path.dirname(path), exist_ok=True)
             with open(path, "wb") as file:
                 self._receive(file, asked)
-            if asked.get("whole") and not asked.get("once"):
+            if asked.get("whole") and not asked.get("passing"):
                 self._keep(folder, asked["sha256"])
         except (OSError, Trouble) as problem:
             while self.coming:  # what was sent is read to its end in any case
@@ -324,7 +324,7 @@ class Keeper:
         return path
 
     def remove(self, asked: Dict[str, Any]) -> None:
-        """Take a content away that was used once."""
+        """Take a passing content away."""
         shutil.rmtree(_below(self.own, asked["sha256"]), ignore_errors=True)
 
     def _raw(self) -> bytes:
