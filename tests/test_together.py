@@ -303,7 +303,7 @@ def test_each_gets_cpus_of_its_own_where_there_are_enough(golden):
         (["--on", "a=null", "--on", "b=null@pi5"], "contenders on this machine and pi5 don't run together"),
         ([*PAIR, "--model", "c=x.onnx"], "no contender is called 'c'"),
         ([*PAIR, "--model", "x.onnx"], "names no contender and its model"),
-        ([*PAIR, "--model", "a=x.onnx", "--model", "a=y.onnx"], "gives 'a' two models"),
+        ([*PAIR, "--model", "a=x.onnx", "--model", "a=y.onnx"], "names 'a' twice"),
         ([*PAIR, "--model", "a=x.onnx", "--model", "b=x.onnx"], "no contender runs mlp.onnx"),
         ([*PAIR, "--loop", "round"], "no loop is called"),
         (["--on", "a=nope", "--on", "b=null"], "no backend is called 'nope'"),

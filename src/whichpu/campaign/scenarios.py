@@ -28,6 +28,7 @@ from whichpu.models.inputs import Samples
 from whichpu.results import scenarios as results
 from whichpu.results.scenarios import Probe, Purpose, Row, Scenario, ScenarioRun, Terms
 from whichpu.results.schema import Status
+from whichpu.results.writable import is_one
 from whichpu.targets import local
 from whichpu.targets.link import Link, WorkerTrouble
 from whichpu.targets.target import ALL, parse, refuse_boards
@@ -234,7 +235,7 @@ def slug(name: str) -> str:
 def forget(path: Path) -> None:
     """Remove the logs that a scenario file about to be replaced names, and no other file."""
     try:
-        rows = results.load(path).rows if results.is_one(path) else []
+        rows = results.load(path).rows if is_one(path, "scenario") else []
     except UserError:  # damaged: what it named is not known
         return
     home = log_folder(path).resolve()

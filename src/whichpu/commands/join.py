@@ -9,7 +9,6 @@ import typer
 
 from whichpu.commands import options
 from whichpu.commands.output import SUFFIX, destination, tell
-from whichpu.errors import UserError
 
 
 def join(
@@ -54,7 +53,7 @@ def join(
         align=align,
         interval_s=options.given(options.seconds, interval),
         zone=zone,
-        columns=columns(column or ()),
+        columns=options.named("--column", column, "doesn't say what a column holds", "'P1=power:mW'"),
         voltage_v=options.given(volts, voltage),
         scope=scope,
     )
@@ -81,19 +80,6 @@ def signed_seconds(text: str) -> float:
     if size in ("0", "0s", "0ms"):
         return 0.0
     return (-1 if text.strip().startswith("-") else 1) * options.seconds(size)
-
-
-def columns(texts: list[str] | tuple[()]) -> dict[str, str]:
-    """``NAME=WHAT:UNIT``, each column once."""
-    told: dict[str, str] = {}
-    for text in texts:
-        name, equals, what = text.rpartition("=")
-        if not (name and equals and what):
-            raise UserError(f"--column {text} doesn't say what a column holds", "write it as --column 'P1=power:mW'")
-        if name in told:
-            raise UserError(f"--column names {name!r} twice", "give each column once")
-        told[name] = what
-    return told
 
 
 def volts(text: str) -> str:

@@ -91,6 +91,19 @@ def given(read: Callable[[str], Read], text: str | None) -> Read | None:
     return None if text is None else read(text)
 
 
+def named(option: str, texts: Sequence[str] | None, lacks: str, example: str) -> dict[str, str]:
+    """``NAME=TEXT``, each name once. ``lacks`` says what is wrong with a text that is not so."""
+    found: dict[str, str] = {}
+    for text in texts or ():
+        name, equals, what = text.rpartition("=")
+        if not (name and equals and what):
+            raise UserError(f"{option} {text} {lacks}", f"write it as {option} {example}")
+        if name in found:
+            raise UserError(f"{option} names {name!r} twice", "give each once")
+        found[name] = what
+    return found
+
+
 def seconds(text: str) -> float:
     """``60s``, ``2m``, ``1.5h`` or plain seconds."""
     found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(us|ms|s|min|m|h)?", text.strip())

@@ -79,6 +79,7 @@ def scenario(
 
 def _kept(path: Path) -> str:
     from whichpu.results import scenarios
+    from whichpu.results.writable import is_one
 
-    tests = sum(len(row.probes) for row in scenarios.load(path).rows) if scenarios.is_one(path) else 0
+    tests = sum(len(row.probes) for row in scenarios.load(path).rows) if is_one(path, "scenario") else 0
     return f"{tests} test{'s are' if tests > 1 else ' is'} kept in {path}." if tests else "Nothing was measured."

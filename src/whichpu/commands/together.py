@@ -9,7 +9,6 @@ import typer
 
 from whichpu.commands import options
 from whichpu.commands.output import SUFFIX, destination, interruptible, nothing_measured, progress, tell
-from whichpu.errors import UserError
 
 
 def together(
@@ -52,7 +51,7 @@ def together(
         outcome = api.together(
             model,
             on,
-            models=_models(own or ()),
+            models=options.named("--model", own, "names no contender and its model", "NAME=FILE"),
             data=data,
             forms=form or (),
             shapes=options.shapes(shape),
@@ -75,22 +74,10 @@ def together(
         raise nothing_measured(path)
 
 
-def _models(texts: list[str] | tuple[()]) -> dict[str, Path]:
-    """``NAME=FILE``, each contender once."""
-    found: dict[str, Path] = {}
-    for text in texts:
-        name, equals, file = text.rpartition("=")
-        if not (name and equals and file):
-            raise UserError(f"--model {text} names no contender and its model", "write it as --model NAME=FILE")
-        if name in found:
-            raise UserError(f"--model gives {name!r} two models", "keep one of them")
-        found[name] = Path(file)
-    return found
-
-
 def _kept(path: Path) -> str:
     from whichpu.results import joint, together
+    from whichpu.results.writable import is_one
 
-    rounds = len(joint.rounds_of(together.load(path))) if together.is_one(path) else 0
+    rounds = len(joint.rounds_of(together.load(path))) if is_one(path, "together") else 0
     kept = f"{rounds} round{'s are' if rounds > 1 else ' is'} kept in {path}."
     return kept if rounds else "No round was finished yet; nothing was measured."

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from whichpu.reports import scenario_charts, units
+from whichpu.reports import scenario_charts, tables, units
 from whichpu.reports.tables import NAME_LEAST, Column, print_item, print_tables, safe
 from whichpu.reports.words import STATUS
 from whichpu.results.scenarios import Row, ScenarioRun, Summary, summarize, verdict
@@ -25,11 +24,7 @@ LATENCY = {
 
 def plain(run: ScenarioRun) -> str:
     """The run's tables as plain text."""
-    from rich.console import Console
-
-    stream = io.StringIO()
-    show(run, Console(file=stream, width=200, highlight=False, emoji=False))
-    return stream.getvalue()
+    return tables.plain(lambda screen: show(run, screen))
 
 
 def show(run: ScenarioRun, screen: Console) -> None:

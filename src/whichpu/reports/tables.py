@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -144,3 +145,12 @@ def safe(text: str) -> str:
     from rich.markup import escape
 
     return escape(text)
+
+
+def plain(show: Callable[[Console], None]) -> str:
+    """What ``show`` prints, as plain text."""
+    from rich.console import Console
+
+    stream = io.StringIO()
+    show(Console(file=stream, width=200, highlight=False, emoji=False))
+    return stream.getvalue()

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from whichpu.reports import together_chart, units
+from whichpu.reports import tables, together_chart, units
 from whichpu.reports.tables import NAME_LEAST, Column, print_item, print_tables, safe
 from whichpu.reports.words import STATUS
 from whichpu.results.joint import Joint, Outcome, Slowdown, outcome
@@ -34,11 +33,7 @@ NOT_TOLD = "Which part of what they share (caches, memory bandwidth, clock, powe
 
 def plain(run: TogetherRun) -> str:
     """The run's tables as plain text."""
-    from rich.console import Console
-
-    stream = io.StringIO()
-    show(run, Console(file=stream, width=200, highlight=False, emoji=False))
-    return stream.getvalue()
+    return tables.plain(lambda screen: show(run, screen))
 
 
 def show(run: TogetherRun, screen: Console) -> None:

@@ -11,10 +11,8 @@ from typing import Literal
 
 import msgspec
 
-from whichpu.errors import UserError
 from whichpu.results import store
-from whichpu.results.schema import Campaign, ModelInfo, Status
-from whichpu.results.writable import BEGINNINGS
+from whichpu.results.schema import ModelInfo, Status
 from whichpu.worker.wire import Machine, Precision
 
 VERSION: Literal["whichpu.scenario/1"] = "whichpu.scenario/1"
@@ -215,40 +213,12 @@ def save(run: ScenarioRun, path: Path) -> None:
 
 def load(path: Path) -> ScenarioRun:
     """Read a scenario file. Raises :class:`UserError` when it is missing, damaged, foreign or too new."""
-    try:
-        data = path.read_bytes()
-    except OSError as problem:
-        raise UserError(f"can't read {path}: {problem.strerror}") from problem
-    how = "give a file that `whichpu scenario` wrote"
-    try:
-        body = msgspec.json.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
-        raise UserError(f"{path} is not a scenario file: {problem}", how) from problem
-    found = body.get("schema") if isinstance(body, dict) else None
-    if found != VERSION:
-        if isinstance(found, str) and found.startswith("whichpu.scenario/"):
-            raise UserError(f"{path} is of schema {found}; this WhichPU reads {VERSION}", "upgrade WhichPU")
-        raise UserError(f"{path} is not a scenario file", how)
-    try:
-        run = msgspec.convert(body, ScenarioRun)
-        for row in run.rows:
-            for index in (row.answer, row.overload):
-                if index is not None and not 0 <= index < len(row.probes):
-                    raise ValueError(f"{row.contender} has no test {index}")
-        return run
-    except (msgspec.ValidationError, ValueError) as problem:
-        raise UserError(f"{path} is damaged: {problem}", "run the scenario again") from problem
+    return store.read(path, "scenario", ScenarioRun, VERSION, _check)
 
 
-def load_any(path: Path) -> Campaign | ScenarioRun:
-    """A scenario file or a campaign file. Raises :class:`UserError`."""
-    return load(path) if is_one(path) else store.load(path)
-
-
-def is_one(path: Path) -> bool:
-    """Does a file begin as a scenario file does? What can't be read is none; who loads it says why."""
-    try:
-        with path.open("rb") as file:
-            return BEGINNINGS["scenario"].match(file.read(256)) is not None
-    except OSError:
-        return False
+def _check(run: ScenarioRun) -> None:
+    """Raises :class:`ValueError` for a row whose answer is not there."""
+    for row in run.rows:
+        for index in (row.answer, row.overload):
+            if index is not None and not 0 <= index < len(row.probes):
+                raise ValueError(f"{row.contender} has no test {index}")

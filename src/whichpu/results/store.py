@@ -5,8 +5,9 @@ from __future__ import annotations
 import errno
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -15,8 +16,10 @@ from whichpu.results.boundary import parts_of
 from whichpu.results.column import unpack
 from whichpu.results.schema import VERSION, Campaign, Reading
 from whichpu.results.sustained import windows_of
+from whichpu.results.writable import Kind
 
 MODE = 0o644
+Content = TypeVar("Content")
 
 
 def save(campaign: Campaign, path: Path) -> None:
@@ -43,17 +46,39 @@ def write(path: Path, data: bytes) -> None:
 
 def load(path: Path) -> Campaign:
     """Read a campaign file. Raises :class:`UserError` when it is missing, damaged, foreign or too new."""
+    return checked(_body(path, "campaign", "run"), path)
+
+
+def read(path: Path, kind: Kind, content: type[Content], version: str, check: Callable[[Content], None]) -> Content:
+    """A file that the command called ``kind`` wrote. Raises :class:`UserError`, as :func:`load` does.
+
+    ``check`` raises :class:`ValueError` for a file of which no figures can be made.
+    """
+    body = _body(path, kind, kind)
+    found = body.get("schema") if isinstance(body, dict) else None
+    if found != version:
+        if isinstance(found, str) and found.startswith(f"whichpu.{kind}/"):
+            raise UserError(f"{path} is of schema {found}; this WhichPU reads {version}", "upgrade WhichPU")
+        raise UserError(f"{path} is not a {kind} file", f"give a file that `whichpu {kind}` wrote")
+    try:
+        whole = msgspec.convert(body, content)
+        check(whole)
+        return whole
+    except (msgspec.ValidationError, ValueError) as problem:
+        raise UserError(f"{path} is damaged: {problem}", f"run `whichpu {kind}` again") from problem
+
+
+def _body(path: Path, kind: Kind, command: str) -> Any:
     try:
         data = path.read_bytes()
     except OSError as problem:
         raise UserError(f"can't read {path}: {problem.strerror}") from problem
     try:
-        body = msgspec.json.decode(data)
+        return msgspec.json.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
         raise UserError(
-            f"{path} is not a campaign file: {problem}", "give a file that `whichpu run` wrote"
+            f"{path} is not a {kind} file: {problem}", f"give a file that `whichpu {command}` wrote"
         ) from problem
-    return checked(body, path)
 
 
 def checked(body: Any, path: Path) -> Campaign:

@@ -10,11 +10,9 @@ from typing import Literal
 
 import msgspec
 
-from whichpu.errors import UserError
 from whichpu.results import store
 from whichpu.results.column import Column, unpack
 from whichpu.results.schema import Loop, LoopAsked, ModelInfo, Nanoseconds, Status, Watched
-from whichpu.results.writable import BEGINNINGS
 from whichpu.worker.wire import Built, Machine, Placement, Precision
 
 VERSION: Literal["whichpu.together/1"] = "whichpu.together/1"
@@ -139,27 +137,7 @@ def save(run: TogetherRun, path: Path) -> None:
 
 def load(path: Path) -> TogetherRun:
     """Read a together file. Raises :class:`UserError` when it is missing, damaged, foreign or too new."""
-    try:
-        data = path.read_bytes()
-    except OSError as problem:
-        raise UserError(f"can't read {path}: {problem.strerror}") from problem
-    how = "give a file that `whichpu together` wrote"
-    try:
-        body = msgspec.json.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
-        raise UserError(f"{path} is not a together file: {problem}", how) from problem
-    found = body.get("schema") if isinstance(body, dict) else None
-    if found != VERSION:
-        if isinstance(found, str) and found.startswith("whichpu.together/"):
-            raise UserError(f"{path} is of schema {found}; this WhichPU reads {VERSION}", "upgrade WhichPU")
-        raise UserError(f"{path} is not a together file", how)
-    try:
-        run = msgspec.convert(body, TogetherRun)
-        for window in windows_of(run):
-            _check(window)
-        return run
-    except (msgspec.ValidationError, ValueError) as problem:
-        raise UserError(f"{path} is damaged: {problem}", "run it again") from problem
+    return store.read(path, "together", TogetherRun, VERSION, _check)
 
 
 def windows_of(run: TogetherRun) -> list[Window]:
@@ -168,16 +146,8 @@ def windows_of(run: TogetherRun) -> list[Window]:
     return [window for reading in readings for window in (*reading.alone, *reading.together)]
 
 
-def is_one(path: Path) -> bool:
-    """Does a file begin as a together file does? What can't be read is none; who loads it says why."""
-    try:
-        with path.open("rb") as file:
-            return BEGINNINGS["together"].match(file.read(256)) is not None
-    except OSError:
-        return False
-
-
-def _check(window: Window) -> None:
+def _check(run: TogetherRun) -> None:
     """Raises :class:`ValueError` for a window of which no figure can be made."""
-    if window.wall_ns < 1 or window.count < 1 or not 1 <= unpack(window.latencies_ns).size <= window.count:
-        raise ValueError(f"the window that began at {window.began_ns} ns holds no whole inference")
+    for window in windows_of(run):
+        if window.wall_ns < 1 or window.count < 1 or not 1 <= unpack(window.latencies_ns).size <= window.count:
+            raise ValueError(f"the window that began at {window.began_ns} ns holds no whole inference")

@@ -73,3 +73,12 @@ def begins(path: Path, beginning: re.Pattern[bytes]) -> bool:
     except OSError as problem:
         raise UserError(f"can't read {path}: {problem.strerror}", "name another file: -o FILE") from problem
     return not found or beginning.match(found) is not None
+
+
+def is_one(path: Path, kind: Kind) -> bool:
+    """Does a file begin as one of this kind does? What can't be read is none; who loads it says why."""
+    try:
+        with path.open("rb") as file:
+            return BEGINNINGS[kind].match(file.read(256)) is not None
+    except OSError:
+        return False

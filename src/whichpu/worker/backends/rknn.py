@@ -18,7 +18,6 @@ import json
 import os
 import platform
 import re
-import sys
 import tempfile
 from typing import Any, Callable, Dict, List, NoReturn, Optional, Tuple
 
@@ -26,6 +25,7 @@ import numpy
 
 from .. import wire
 from . import Arrays, Refused, Session, WhyNot
+from .hearing import heard
 from .rknn_file import RknnFile, Tensor, read
 
 FORMATS = ("rknn", "onnx")
@@ -188,7 +188,8 @@ class Npu(Rknn):
         _toolkit(log, "init_runtime", lambda: self.runtime.init_runtime(core_mask=mask), self.facts)
         if "reuse_outputs" in inspect.signature(self.runtime.inference).parameters:
             self.more["reuse_outputs"] = True  # from 2.5 on: outputs are views, made without copies
-        version = _said(lambda: self.runtime.get_sdk_version())[0]
+        with heard():
+            version = self.runtime.get_sdk_version()
         told = {"cores": job.options.get("cores", "auto"), "runtime": " ".join(str(version or "").split())}
         self.effective.update(told, toolkit=self.facts.toolkit, platform="+".join(self.facts.platforms))
         self.placement = _placement(job.built)
@@ -261,7 +262,8 @@ def _converted(job: wire.Open, log: List[str], verbose: bool = False) -> Any:
     with tempfile.TemporaryDirectory(prefix="whichpu-rknn-") as folder:
         os.chdir(folder)
         try:
-            tool = _said(lambda: kind(verbose=verbose))[0]
+            with heard():
+                tool = kind(verbose=verbose)
             _toolkit(log, "config", lambda: tool.config(target_platform=_platform(job)))
             _toolkit(log, "load_onnx", lambda: tool.load_onnx(model=model, **(sizes if specs else {})))
             _toolkit(log, "build", lambda: tool.build(do_quantization=dataset is not None, dataset=dataset))
@@ -272,11 +274,12 @@ def _converted(job: wire.Open, log: List[str], verbose: bool = False) -> Any:
 
 def _toolkit(log: List[str], step: str, call: Callable[[], Any], facts: Optional[RknnFile] = None) -> None:
     """One step of a toolkit, which answers 0 where it succeeds. Raises :class:`Refused` with its words."""
-    trouble: Optional[BaseException] = None
-    try:
-        status, said = _said(call)
-    except _Failed as problem:
-        status, said, trouble = -1, problem.said, problem.__cause__
+    status, trouble = -1, None  # type: Any, Optional[BaseException]
+    with heard() as said:
+        try:
+            status = call()
+        except Exception as problem:
+            trouble = problem
     log.extend(said)
     if status != 0:
         _refuse(step, said, trouble, facts)
@@ -309,46 +312,6 @@ def errors(lines: List[str]) -> List[str]:
     found = [line for line in found if not noise.search(line)]
     raised = [match.group(1) for match in map(re.compile(r"\w*(?:Error|Exception): (.*)").match, plain) if match]
     return list(dict.fromkeys(found or raised))[:2]
-
-
-class _Failed(Exception):
-    """A call raised, after it had said something."""
-
-    def __init__(self, said: List[str]) -> None:
-        super().__init__()
-        self.said = said
-
-
-def _said(call: Callable[[], Any]) -> "Tuple[Any, List[str]]":
-    """What a call gives back, and the lines that it and the C libraries below it print; they go to stderr too."""
-    with tempfile.TemporaryFile() as caught:
-        kept = [os.dup(number) for number in (1, 2)]
-        try:
-            _flush()
-            for number in (1, 2):
-                os.dup2(caught.fileno(), number)
-            outcome, problem = None, None
-            try:
-                outcome = call()
-            except Exception as raised:
-                problem = raised
-        finally:
-            _flush()
-            for number, old in zip((1, 2), kept):
-                os.dup2(old, number)
-                os.close(old)
-        caught.seek(0)
-        text = caught.read()
-    os.write(2, text)
-    lines = text.decode("utf-8", "replace").splitlines()
-    if problem is not None:
-        raise _Failed(lines) from problem
-    return outcome, lines
-
-
-def _flush() -> None:
-    for stream in (sys.stdout, sys.stderr):
-        stream.flush()
 
 
 def _mask(kind: Any, job: wire.Open) -> int:
