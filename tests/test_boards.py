@@ -294,6 +294,11 @@ def test_a_board_without_numpy_is_one_sentence(whichpu, sshd):
     assert ran.status == 1
     assert "has no NumPy, which the worker needs" in ran.err
     assert "-m pip install numpy" in ran.err
+    for command in (["boards"], ["devices", "--board", "pi5"], ["doctor", "--board", "pi5"]):
+        ran = whichpu(*command)
+        assert ran.status == 1, ran.err
+        assert "NumPy" in ran.out + ran.err
+        assert "bug" not in ran.err
 
 
 # ---------------------------------------------------------------- several at once

@@ -19,6 +19,7 @@ import pytest
 from sshd import Far, until, without_sshd
 
 from whichpu.errors import UserError
+from whichpu.results.linked import linked_doubts
 from whichpu.targets import bundle, ssh
 from whichpu.targets.board import Board, Refused
 from whichpu.targets.inventory import BoardEntry
@@ -712,3 +713,27 @@ def test_without_ssh_here(far, monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     with board_of(far) as board, pytest.raises(UserError, match="there is no ssh here"):
         board.connect()
+
+
+def test_a_wrong_clock_is_told_beside_the_figures(far, tmp_path, monkeypatch):
+    import whichpu
+    from whichpu.campaign import linked
+
+    (tmp_path / "sitecustomize.py").write_text(
+        "import time\nns, utc = time.perf_counter_ns, time.time_ns\nbase = ns()\n"
+        "time.perf_counter_ns = lambda: base + (ns() - base) * 2\ntime.time_ns = lambda: utc() - 172800 * 10**9\n"
+    )
+    text = f'[boards.pi5]\nhost = "x"\npython = "{sys.executable}"\nlock = "{far.lock}"\n'
+    (tmp_path / "whichpu.toml").write_text(text)
+    (tmp_path / "bin" / "ssh").write_text(
+        (tmp_path / "bin" / "ssh").read_text().replace("exec env -i", f'exec env -i PYTHONPATH="{tmp_path}"')
+    )
+    monkeypatch.setenv("WHICHPU_TOML", str(tmp_path / "whichpu.toml"))
+    monkeypatch.setattr(linked, "PACE_LEAST_S", 0.1)
+    model = Path(__file__).parent.parent / "examples" / "apple_stock" / "gru.onnx"
+    before = far.files()
+    campaign = whichpu.measure(model, on="null@pi5", rounds_most=1, budget_s=1.0, meters="off", loop="python").campaign
+    said = {doubt.says for doubt in linked_doubts(campaign)}
+    assert any("pi5's clock runs" in words and "too fast" in words for words in said)
+    assert any("pi5's time of day is 2 days behind" in words for words in said)
+    far.is_left_as(before)

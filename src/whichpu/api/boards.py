@@ -45,6 +45,7 @@ def opened(name: str | None, tell: Callable[[str], None] = lambda words: None) -
     """A board, ours alone meanwhile; this machine for ``None``. Raises :class:`UserError`."""
     from whichpu.targets import inventory
     from whichpu.targets.board import Board
+    from whichpu.targets.link import WorkerTrouble
     from whichpu.targets.local import HERE
     from whichpu.targets.ssh import LostLink
 
@@ -58,6 +59,8 @@ def opened(name: str | None, tell: Callable[[str], None] = lambda words: None) -
             yield board
         except LostLink as problem:
             raise UserError(str(problem), "try again") from problem
+        except WorkerTrouble as problem:
+            raise UserError(f"{name}: {problem}", problem.remedy) from problem
 
 
 def visit(names: Sequence[str]) -> list[Visited]:
