@@ -96,7 +96,7 @@ def until(holds: Callable[[], object], what: object = "it did not come to be", s
     deadline = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < deadline, what
-        time.sleep(0.01)
+        time.sleep(0.03)
 
 
 class Sshd:
