@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from test_tensorrt import around, libraries, model  # noqa: F401
 
 from whichpu import api
+from whichpu.campaign import members
 from whichpu.campaign import together as campaign
 from whichpu.campaign.lookout import Lookout
 from whichpu.errors import UserError
@@ -268,7 +269,7 @@ def test_windows_fit_the_slowest_model_and_the_budget(golden):
 
 
 def wanted(*on, **more):
-    return campaign.wanted(campaign.Asked(on=on, **more), Path("m.onnx"))
+    return members.wanted(members.Asked(on=on, **more), Path("m.onnx"))
 
 
 def test_cpus_and_models_belong_to_contenders():
@@ -286,10 +287,10 @@ def test_cpus_and_models_belong_to_contenders():
 def test_each_gets_cpus_of_its_own_where_there_are_enough(golden):
     machine = msgspec.convert(msgspec.to_builtins(golden.machine) | {"cpus_preferred": [3, 1, 2, 0]}, wire.Machine)
     pairs = wanted("a=null", "b=null,threads=2")
-    assert campaign._pins(pairs, machine, golden.terms) == [[3], [1, 2]]
-    assert campaign._pins(wanted("a=null,cpus=1", "b=null"), machine, golden.terms) == [[1], [3]]
-    assert campaign._pins(wanted("a=null,threads=3", "b=null,threads=2"), machine, golden.terms) == [[], []]
-    assert campaign._pins(wanted("a=null,cpus=all", "b=null"), machine, golden.terms) == [[], [3]]
+    assert members._pins(pairs, machine, golden.terms) == [[3], [1, 2]]
+    assert members._pins(wanted("a=null,cpus=1", "b=null"), machine, golden.terms) == [[1], [3]]
+    assert members._pins(wanted("a=null,threads=3", "b=null,threads=2"), machine, golden.terms) == [[], []]
+    assert members._pins(wanted("a=null,cpus=all", "b=null"), machine, golden.terms) == [[], [3]]
 
 
 @pytest.mark.parametrize(

@@ -70,6 +70,7 @@ def together(
     With ``output`` the file is written after every round. Raises :class:`whichpu.UserError`; a contender that fails
     while measured ends the run, which keeps what was measured (``run.ended``).
     """
+    from whichpu.campaign import members
     from whichpu.campaign import together as campaign
     from whichpu.campaign.watch import Silence
 
@@ -78,7 +79,7 @@ def together(
     if output is not None:
         example = f"{Path(model).stem}.together.whichpu.json"
         path = writable(output, "together", example, [model, *own.values(), *forms, data], overwrite=overwrite)
-    asked = campaign.Asked(
+    asked = members.Asked(
         on=tuple(on),
         models=own,
         data=Path(data) if data is not None else None,
