@@ -146,6 +146,11 @@ def test_a_cuda_graph_gives_the_same(around, model, tmp_path):
     np.testing.assert_array_equal(found["first"], Y[0])
     np.testing.assert_array_equal(found["all"], Y)
     assert found["open"]["effective"]["cuda_graph"] == "on"
+    given = {"inputs": str(tmp_path / "in.npz"), "outputs": str(tmp_path / "out.npz")}
+    later = ("bind", given), ("measure", {"least_count": 5, "least_ns": 0}), ("bind", given)
+    answers = worker(("open", job(model, built=found["folder"], cuda_graph="on")), *later)
+    assert len(answers[2]["latencies_ns"]) >= 5
+    np.testing.assert_array_equal(np.load(given["outputs"])["output_0"], Y[0])
 
 
 def test_before_8_5_tensors_are_bindings(around, model, tmp_path):
@@ -207,6 +212,8 @@ def test_what_cant_be_built_is_one_sentence(around, model, tmp_path):
         ("gpu", "engine=int4"): "engine=int4 is not known",
         ("gpu", "level=9"): "level=9 is not a whole number",
         ("gpu", "engine=int8 calibration=/nowhere"): "calibration=/nowhere can't be read",
+        ("gpu", "engine=fp16 calibration=/nowhere"): "calibration= holds scales for int8",
+        ("gpu", "fallback=off"): "fallback= is for a DLA",
         ("gpu", "speed=9"): "tensorrt has no option 'speed'",
     }
     asked = [(device, dict(one.split("=") for one in options.split())) for device, options in cases]
@@ -234,6 +241,19 @@ def test_int8_takes_its_scales_from_a_cache(around, model, tmp_path):
     cache.write_bytes(b"TRT-100300-EntropyCalibration2\nx: 3c010a14\n")
     found = whole(tmp_path, model, "dla0", engine="int8", calibration=str(cache))
     assert {"INT8", "FP16"} <= set(found["build"]["facts"]["flags"].split(", "))
+    cache.write_bytes(b"TRT-100300-EntropyCalibration2\nx: 3f800000\n")
+    again = worker(("open", job(model, "dla0", found["folder"], engine="int8", calibration=str(cache))))[0]
+    assert "has changed since this engine was built" in again["message"]
+    assert again["remedy"] == "give the file another name"
+
+
+def test_a_cache_is_not_read_beside_quantise_operators(around, tmp_path):
+    scale = {"s": np.array(0.1, "float32"), "z": np.array(0, "int8")}
+    nodes = [("QuantizeLinear", ["x", "s", "z"], ["q"], {}), ("DequantizeLinear", ["q", "s", "z"], ["y"], {})]
+    given = {"x": ("float32", [1, 1, 2, 2])}, {"y": ("float32", [1, 1, 2, 2])}
+    path = save_onnx(tmp_path / "q.onnx", nodes, *given, **scale)
+    options = {"engine": "int8", "calibration": "/any"}
+    assert "would not read a calibration cache" in refusals(tmp_path, path, ("gpu", options))[0]
 
 
 def test_timings_are_kept_and_read_again(around, model, tmp_path):
@@ -336,6 +356,9 @@ def test_the_standin_has_the_wheels_signatures(version):
                 assert given in known or required in known, f"{kind.name}.{method.name}"
                 checked += 1
     assert checked > 30
+    functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
+    for name, known in RECORDED[version]["functions"].items():
+        assert [one.arg for one in functions[name].args.args] in known
 
 
 @pytest.mark.parametrize(
@@ -344,6 +367,9 @@ def test_the_standin_has_the_wheels_signatures(version):
         ("parse_from_file(self, model)", "parse_from_file(self, path)"),
         ("get_engine_information(self, format)", "get_engine_information(self, kind)"),
         ("execute_async_v3(self, stream_handle)", "execute_async_v3(self)"),
+        ("init_libnvinfer_plugins(logger, namespace)", "init_libnvinfer_plugins(logger)"),
+        ("set_tensor_address(self, name, memory)", "set_tensor_address(self, name)"),
+        ("deserialize_cuda_engine(self, serialized_engine)", "deserialize_cuda_engine(self)"),
     ],
 )
 def test_a_changed_signature_fails_the_path(around, model, tmp_path, now, then):

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import builtins
 import functools
+import hashlib
 import json
 import os
 import re
@@ -154,6 +155,7 @@ class TensorRt(Session):
         self.job, self.cuda, self.unit = job, cuda, Unit(job.device)
         cuda.call("cudaSetDevice", self.unit.gpu)
         self.said = Said(trt)
+        plugins(trt, self.said)
         self.runtime = trt.Runtime(self.said.logger)
         if self.unit.dla is not None:
             _core(self.unit.dla, int(self.runtime.num_DLA_cores))
@@ -168,7 +170,7 @@ class TensorRt(Session):
         self.graph: Optional[cudart.Graph] = None
         self.tensors = tensorrt_io.tensors_of(trt, self.engine, self.context)
         self._lay_out(job)
-        self.inspect = functools.partial(_inspected, trt, self.engine)
+        self.inspect = functools.partial(_inspected, trt, self.engine, self.context)
         self.effective = self._effective()
 
     def _lay_out(self, job: wire.Open) -> None:
@@ -256,7 +258,13 @@ class TensorRt(Session):
             numpy.copyto(self.buffers[spec.name].array, array, casting="no")
         if self.job.options.get("cuda_graph") != "on":
             return self._waited(self._work())
-        self._forget()
+        return self._first if self.graph is None else self._replay(self.graph)
+
+    def steady(self, call: Callable[[], Any]) -> Callable[[], Any]:
+        return call if self.graph is None else self._replay(self.graph)
+
+    def _first(self) -> None:
+        """The first inference, and a graph of it; on fixed buffers it holds for all inputs after it."""
         self._waited(self._work())()  # TensorRT defers work to the first inference, and a capture would miss it
         try:
             self.graph = cudart.Graph(self.cuda, self.stream, self._work())
@@ -264,7 +272,9 @@ class TensorRt(Session):
             raise Refused(
                 "this engine can't be captured in a CUDA graph: %s" % problem, "use cuda_graph=off"
             ) from problem
-        return self._waited(self._launched(self.graph.launch))
+
+    def _replay(self, graph: cudart.Graph) -> Callable[[], None]:
+        return self._waited(self._launched(graph.launch))
 
     def _work(self) -> Callable[[], None]:
         """Copies, inference, copies: put on the stream, not waited for."""
@@ -336,13 +346,10 @@ class TensorRt(Session):
         self.cuda.call("cudaStreamSynchronize", self.stream)
         return [time.perf_counter_ns() - began] + marks.between_ns()
 
-    def _forget(self) -> None:
+    def close(self) -> None:
         if self.graph is not None:
             self.graph.close()
             self.graph = None
-
-    def close(self) -> None:
-        self._forget()
         self.enqueue = self.tensors = self.inspect = self.context = self.engine = self.runtime = None  # type: ignore
         for buffer in self.buffers.values():
             del buffer.array  # it lies in that memory
@@ -373,6 +380,16 @@ def check(job: wire.Open) -> None:
         value = job.options.get(name, "0")
         if not value.isdigit() or int(value) > most:
             raise Refused("%s=%s is not a whole number" % (name, value), "use one from 0 to %d" % most)
+    if "calibration" in job.options and job.options.get("engine") != "int8":
+        raise Refused("calibration= holds scales for int8, which is not asked for", "add engine=int8")
+    if "fallback" in job.options and not job.device.startswith("dla"):
+        raise Refused("fallback= is for a DLA, and %s is asked for" % job.device, "leave it out, or name dla0")
+
+
+def plugins(trt: Any, said: Said) -> None:
+    """Register the layers of TensorRT's own plug-in library: up to 8.x its parser needs them for some operators
+    (InstanceNormalization), and engines that hold one can't be loaded without."""
+    trt.init_libnvinfer_plugins(said.logger, "")
 
 
 def _core(core: int, cores: int) -> None:
@@ -392,7 +409,21 @@ def _notes(job: wire.Open) -> Dict[str, Any]:
         return {}
     with builtins.open(os.path.join(job.built, NOTES), "rb") as file:
         found: Dict[str, Any] = json.loads(file.read().decode("utf-8"))
+    path = job.options.get("calibration")
+    if path is not None and found.get("calibration") not in (None, fingerprint(path)):
+        raise Refused(
+            "calibration=%s has changed since this engine was built from it" % path, "give the file another name"
+        )
     return found
+
+
+def fingerprint(path: str) -> Optional[str]:
+    """SHA-256 of a file; ``None`` where it can't be read any more."""
+    try:
+        with builtins.open(path, "rb") as file:
+            return hashlib.sha256(file.read()).hexdigest()
+    except OSError:
+        return None
 
 
 def _engine(runtime: Any, path: str, said: Said, version: str) -> Any:
@@ -422,8 +453,9 @@ def refusal(errors: List[str], version: str, built_by: Optional[str] = None) -> 
     return words or "it gives no reason; the file may be cut short"
 
 
-def _inspected(trt: Any, engine: Any) -> List[Dict[str, Any]]:
+def _inspected(trt: Any, engine: Any, context: Any) -> List[Dict[str, Any]]:
     inspector = engine.create_engine_inspector()
+    inspector.execution_context = context  # it holds the shapes; without them types of dynamic tensors are not told
     return tensorrt_layers.layers_of(inspector.get_engine_information(format=trt.LayerInformationFormat.JSON))
 
 

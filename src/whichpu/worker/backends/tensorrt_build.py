@@ -47,6 +47,7 @@ def build(job: wire.Open, folder: str) -> Dict[str, str]:
     import tensorrt as trt
 
     said, unit = adapter.Said(trt), adapter.Unit(job.device)
+    adapter.plugins(trt, said)
     builder = trt.Builder(said.logger)
     if unit.dla is not None:
         adapter._core(unit.dla, int(builder.num_DLA_cores))
@@ -68,7 +69,7 @@ def build(job: wire.Open, folder: str) -> Dict[str, str]:
     if cache is not None:
         _keep(config, job.options["timing_cache"])
     facts = dict(_facts(trt, config, network, wish), timing_cache=cache or "none")
-    _write_notes(folder, wish, placement, facts)
+    _write_notes(folder, job, wish, placement, facts)
     return facts
 
 
@@ -124,6 +125,11 @@ def _scales(trt: Any, job: wire.Open, graph: Graph, dla: bool) -> None:
             "the DLA of TensorRT %s takes int8 from a calibration cache, not from the model's quantise operators"
             % trt.__version__,
             "give the fp32 model with engine=int8,calibration=FILE",
+        )
+    if graph.quantised and "calibration" in job.options:
+        raise Refused(
+            "the model's quantise operators have its scales, and TensorRT would not read a calibration cache",
+            "leave calibration= out, or give the fp32 model",
         )
     if not graph.quantised and "calibration" not in job.options:
         raise Refused(
@@ -221,7 +227,10 @@ def _profile(builder: Any, network: Any, config: Any, job: wire.Open) -> None:
             raise Refused("input %r has a dynamic shape" % one.name, "give its sizes with --shape")
         only = shapes[one.name]
         profile.set_shape(input=one.name, min=only, opt=only, max=only)
-    config.add_optimization_profile(profile)
+    if config.add_optimization_profile(profile) < 0:
+        raise Refused("TensorRT does not take the inputs' sizes", "give others with --shape")
+    if "calibration" in job.options:  # scales of a network with dynamic sizes need a profile of their own
+        config.set_calibration_profile(profile)
 
 
 def on_dla(
@@ -303,11 +312,15 @@ def _facts(trt: Any, config: Any, network: Any, wish: Wish) -> Dict[str, str]:
     return found if level is None else dict(found, optimisation_level=str(level))
 
 
-def _write_notes(folder: str, wish: Wish, placement: Optional[wire.Placement], facts: Dict[str, str]) -> None:
+def _write_notes(
+    folder: str, job: wire.Open, wish: Wish, placement: Optional[wire.Placement], facts: Dict[str, str]
+) -> None:
     told = {name: facts[name] for name in ("flags", "typing", "workspace_mib", "timing_cache")}
     if "optimisation_level" in facts:
         told["optimisation_level"] = facts["optimisation_level"]
     notes: Dict[str, Any] = {"effective": told, "tf32": wish.tf32, "asked": wish.asked}
+    if "calibration" in job.options:
+        notes["calibration"] = adapter.fingerprint(job.options["calibration"])
     if placement is not None:
         notes["placement"] = dataclasses.asdict(placement)
     with open(os.path.join(folder, adapter.NOTES), "w", encoding="utf-8") as file:

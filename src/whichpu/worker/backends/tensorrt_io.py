@@ -52,7 +52,8 @@ class Tensors:
     def enqueue(self, addresses: Dict[str, int], stream: int) -> Callable[[], bool]:
         """The call that puts one inference on the stream; False where TensorRT refused."""
         for name, address in addresses.items():
-            self.context.set_tensor_address(name, address)
+            if not self.context.set_tensor_address(name, address):
+                raise Refused("TensorRT does not take the memory for %r" % name)
         return functools.partial(self.context.execute_async_v3, stream)
 
 

@@ -15,6 +15,7 @@ import ctypes
 import enum
 import json
 import os
+import re
 from pathlib import Path
 
 TOLD = json.loads(os.environ.get("TENSORRT_STANDIN", "{}"))
@@ -51,6 +52,15 @@ def _cudart():
     library = ctypes.CDLL("libcudart.so.13")
     library.standin_enqueue.argtypes = (ctypes.c_void_p, CALL, ctypes.c_void_p)
     return library
+
+
+def init_libnvinfer_plugins(logger, namespace):
+    assert isinstance(logger, ILogger) and namespace == ""
+    registered.append(logger)
+    return True
+
+
+registered = []
 
 
 class ILogger:
@@ -136,7 +146,7 @@ class IOptimizationProfile:
 
 class IBuilderConfig:
     def __init__(self, logger):
-        self._logger, self.flags = logger, {BuilderFlag.TF32}
+        self._logger, self.flags, self.calibrated = logger, {BuilderFlag.TF32}, None
         self.default_device_type, self.DLA_core = DeviceType.GPU, -1
         self.profiling_verbosity = ProfilingVerbosity.LAYER_NAMES_ONLY
         self.builder_optimization_level, self._workspace, self._cache, self.profiles = 3, 8 << 30, None, []
@@ -163,6 +173,10 @@ class IBuilderConfig:
     def add_optimization_profile(self, profile):
         self.profiles.append(profile)
         return len(self.profiles) - 1
+
+    def set_calibration_profile(self, profile):
+        self.calibrated = profile.shapes
+        return True
 
     def create_timing_cache(self, serialized_timing_cache):
         return ITimingCache(bytes(serialized_timing_cache) or b"timings")
@@ -207,6 +221,8 @@ class Builder:
         if "build_error" in TOLD:
             self._logger.log(ILogger.Severity.ERROR, TOLD["build_error"])
             return None
+        if config.profiles and getattr(config, "int8_calibrator", None) is not None:
+            assert config.calibrated == config.profiles[0].shapes
         plan = {"onnx": base64.b64encode(network.onnx).decode(), "chip": CHIP, "layers": self._layers(network, config)}
         plan["shapes"] = config.profiles[0].shapes if config.profiles else {}
         head = b"ftrt" + bytes(20) + bytes(int(part) for part in __version__.split(".")) + b"\0"
@@ -268,6 +284,7 @@ class OnnxParser:
         self._network, self.num_errors = network, 0
 
     def parse_from_file(self, model):
+        assert registered, "some operators are plug-ins"
         if "parse_error" in TOLD:
             self.num_errors = 1
             return False
@@ -297,6 +314,7 @@ class Runtime:
 
     def deserialize_cuda_engine(self, serialized_engine):
         """``None``, and words in the log, for what is no engine, of another version or for another GPU."""
+        assert registered, "engines may hold plug-ins"
         version = ".".join(str(part) for part in serialized_engine[24:27])
         trouble = None
         if serialized_engine[:4] != b"ftrt":
@@ -373,12 +391,16 @@ class ICudaEngine:
 
 
 class EngineInspector:
+    """What tensors of a dynamic size are is told for a context that has their sizes."""
+
     def __init__(self, plan):
-        self._plan = plan
+        self._plan, self.execution_context = plan, None
 
     def get_engine_information(self, format):
         assert format == LayerInformationFormat.JSON
-        return json.dumps({"Layers": self._plan["layers"], "Bindings": []})
+        told = json.dumps({"Layers": self._plan["layers"], "Bindings": []})
+        hidden = self._plan["shapes"] and self.execution_context is None
+        return re.sub('"(Float|Half)"', '"N/A due to dynamic shapes"', told) if hidden else told
 
 
 class IExecutionContext:
