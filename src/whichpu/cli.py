@@ -94,11 +94,12 @@ def guarded(arguments: list[str]) -> int:
         return status if isinstance(status, int) else EXIT_OK
     except UserError as problem:
         _say(problem)
-        return EXIT_USER
+        return problem.status
     except TyperException as problem:
         named = [name for name in arguments[:1] if name in NAMES]
         if arguments:
-            _say(UserError(problem.format_message(), " ".join(["whichpu", *named, "--help"])))
+            see = " ".join(["whichpu", *named, "--help"])
+            _say(UserError(problem.format_message(), f"{see}, and [run] in whichpu.toml" if defaults else see))
         else:
             typer.echo(problem.format_message())  # no command: the message is the help
         return EXIT_USER

@@ -13,13 +13,22 @@ EXIT_INTERRUPTED = 130
 class UserError(Exception):
     """What happened, where, and what to try; shown without a traceback.
 
-    ``remedy`` is one command or one thing to do. ``kept`` names what was saved before it happened.
+    ``remedy`` is one command or one thing to do. ``kept`` names what was saved before it happened. ``status`` is the
+    exit code.
     """
+
+    status = EXIT_USER
 
     def __init__(self, message: str, remedy: str | None = None, kept: str | None = None) -> None:
         super().__init__(message)
         self.remedy = remedy
         self.kept = kept
+
+
+class FellBack(UserError):
+    """Everything would run on another unit than the one asked for, and ``--fail-on-fallback`` forbids that."""
+
+    status = EXIT_CHECK
 
 
 class ConversionError(UserError):

@@ -13,7 +13,7 @@ import msgspec
 
 from whichpu import __version__
 from whichpu.campaign.watch import Watch
-from whichpu.errors import ConversionError, UserError
+from whichpu.errors import ConversionError, FellBack, UserError
 from whichpu.models import convert, inputs, variants
 from whichpu.models.artefact import SUFFIXES, Model, beside, beside_each_other, concrete, sha256_of
 from whichpu.models.inputs import Samples
@@ -718,7 +718,7 @@ def _info(model: Model, specs: list[wire.TensorSpec]) -> ModelInfo:
 
 def _ask_runtime(model: Model, found: list[Found], wishes: Wishes, place: Place) -> list[wire.TensorSpec]:
     """Inputs of a model without an ONNX form, from the first runtime that opens it. Raises :class:`UserError`."""
-    said = []
+    troubles: dict[str, WorkerTrouble] = {}
     for entry in found:
         formats = [format for format in entry.description.formats if format in model.paths]
         if not entry.description.usable and formats and entry.named:
@@ -734,14 +734,22 @@ def _ask_runtime(model: Model, found: list[Found], wishes: Wishes, place: Place)
             with place.start(target.python, timeout_s=wishes.timeout_s, where=entry.name) as link:
                 return link.ask(job, wire.Opened).inputs
         except WorkerTrouble as trouble:
-            said.append(f"{entry.name}: {str(trouble).strip().splitlines()[0]}")
-    if said:
-        raise UserError(
-            f"no runtime here opens {model.path}: " + "; ".join(said),
-            "if it is damaged or truncated, export or download it again",
-        )
+            troubles[entry.name] = trouble
+    if troubles:
+        raise _unopened(model, troubles, wishes.fail_on_fallback)
     has = ", ".join(sorted(model.paths))
     raise UserError(f"no runtime here takes {model.path} ({has})", "see `whichpu devices` for what can be installed")
+
+
+def _unopened(model: Model, troubles: dict[str, WorkerTrouble], fail_on_fallback: bool) -> UserError:
+    """Why nothing opens the model; a sole runtime says it in its own words, with its own remedy."""
+    said = "; ".join(f"{name}: {str(trouble).strip().splitlines()[0]}" for name, trouble in troubles.items())
+    fell_back = fail_on_fallback and any(trouble.kind == "fallback" for trouble in troubles.values())
+    kind = FellBack if fell_back else UserError
+    own = {trouble.remedy for trouble in troubles.values()} - {None, *wire.REMEDIES.values()}
+    if len(troubles) == 1 and own:
+        return kind(said, own.pop())
+    return kind(f"no runtime here opens {model.path}: {said}", "if it is damaged, export or download it again")
 
 
 def _samples(wishes: Wishes, task: Task | None, specs: list[wire.TensorSpec], seed: int) -> Samples:

@@ -17,13 +17,6 @@ from .meters.sampler import Sampler
 
 OUT_OF_MEMORY = ("bad_alloc", "bad allocation", "Failed to allocate memory")
 """How C++ runtimes say it."""
-REMEDIES = {
-    "out-of-memory": "free some memory, or use a smaller model or smaller inputs",
-    "refused": "try a newer version of this runtime, or give it another form of the model with --form FILE",
-}
-"""Where the error carries none of its own."""
-
-
 PHONE_HOME = ("openvino_telemetry",)
 """Packages that do nothing but report: OpenVINO 2026.4 sends an event, and writes below the home, when imported."""
 
@@ -291,7 +284,7 @@ def failure_of(problem: BaseException) -> wire.Failure:
         type=type(problem).__name__,
         message=text,
         traceback="".join(traceback.format_exception(type(problem), problem, problem.__traceback__)),
-        remedy=getattr(problem, "remedy", None) or REMEDIES.get(kind),
+        remedy=getattr(problem, "remedy", None) or wire.REMEDIES.get(kind),
     )
 
 

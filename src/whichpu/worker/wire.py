@@ -16,6 +16,13 @@ PROTOCOL = 1
 """Raised when a request or an answer changes its meaning; both sides must agree."""
 
 
+REMEDIES = {
+    "out-of-memory": "free some memory, or use a smaller model or smaller inputs",
+    "refused": "try a newer version of this runtime, or give it another form of the model with --form FILE",
+}
+"""What to try where an error carries nothing of its own, by its kind."""
+
+
 class WireError(ValueError):
     """A line that is not a request of this protocol."""
 
