@@ -14,6 +14,7 @@ import numpy as np
 from whichpu.reports import (
     accuracy,
     boundary,
+    built,
     charts,
     conditions,
     energy,
@@ -643,6 +644,7 @@ def _what_ran(row: Figures, result: Result, campaign: Campaign) -> dict[str, Any
         "versions": result.versions | ({"python": result.python} if result.python else {}),
         "effective": {**result.options, **result.effective},
         "threads": row.threads,
+        "built": built.words(result.built),
         "count": f"{row.count:,}",
         "took_turns": result.took_turns,
     }

@@ -6,7 +6,7 @@ import io
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from whichpu.reports import accuracy, boundary, conditions, energy, memory, precision, sustained, units
+from whichpu.reports import accuracy, boundary, built, conditions, energy, memory, precision, sustained, units
 from whichpu.reports.tables import NAME_LEAST, Column, fits, print_item, print_tables, safe, table
 from whichpu.reports.words import METRICS, SCORES, STATUS, VERDICTS
 from whichpu.results.accuracy import unit_of
@@ -277,6 +277,7 @@ def _notes(rows: list[Figures], campaign: Campaign) -> list[str]:
     ranked, same = measured_results(campaign), agreeing(campaign)
     if same and fastest(ranked) is not fastest(same):
         notes.append(f"The fastest whose outputs agree with the reference is {fastest(same).name}.")
+    notes += built.sentences(campaign.results)
     if campaign.reference is not None:
         notes.append(
             f"Differences are from the outputs of {campaign.reference.by}, {campaign.reference.samples} samples."
