@@ -114,6 +114,11 @@ def test_the_path_fails_when_a_signature_changes(tvm, net, tmp_path, file, befor
     assert opened(Worker(), job(net("Relu", "Neg")), tmp_path)["kind"] == "refused"
 
 
+def test_a_model_that_is_not_built_yet_tells_its_inputs(tvm, net):
+    """So a .tflite file can be measured without another form that tells them."""
+    assert ask(Worker(), job(net("Relu")))["inputs"] == [{"name": "v0", "dtype": "float32", "shape": [2, 8]}]
+
+
 def test_it_builds_loads_and_computes_with_its_placement(tvm, net, tmp_path):
     worker = Worker()
     found = opened(worker, job(net("Relu", "Neg", "Relu"), variant="4tops-2ple"), tmp_path)

@@ -133,3 +133,10 @@ def test_it_is_really_lowered_and_run(tmp_path: Path) -> None:
 
 def at() -> str:
     return f"python={PYTHON}"
+
+
+def test_a_program_that_is_not_lowered_yet_tells_its_inputs() -> None:
+    """So a .pt2 can be measured by ExecuTorch alone, without another form that tells them."""
+    pytest.importorskip("torch")
+    (spec,) = executorch.open(job(DATA / "small.pt2")).inputs
+    assert (spec.dtype, len(spec.shape)) == ("float32", 2)

@@ -14,7 +14,7 @@ import subprocess
 from typing import Any, Dict, List, Optional, Sequence
 
 from .. import wire
-from . import Refused
+from . import Refused, Session
 
 FACTS = "compiled.json"
 LONGEST = 400  # characters of a compiler's words; some quote the whole graph
@@ -33,6 +33,14 @@ class Facts:
         held = {"inputs": _plain(self.inputs), "outputs": _plain(self.outputs), "told": self.told}
         with open(os.path.join(folder, FACTS), "w", encoding="utf-8") as file:
             json.dump(held, file)
+
+
+class Unbuilt(Session):
+    """A model that is still to be built: it tells its inputs, for which the host then makes data, and runs nothing."""
+
+    def __init__(self, inputs: List[wire.TensorSpec]) -> None:
+        self.inputs, self.outputs, self.effective = inputs, [], {}
+        self.precision = wire.Precision("not told", "it is not built yet")
 
 
 def facts_of(folder: str) -> Facts:

@@ -67,9 +67,11 @@ def build(job: wire.Open, folder: str) -> Dict[str, str]:
     return dict(told, lowered_by="executorch %s" % compiling.version("executorch"))
 
 
-def open(job: wire.Open) -> "ExecuTorch":
+def open(job: wire.Open) -> Session:
     if job.device != "cpu":
         raise Refused("WhichPU runs ExecuTorch on the CPU only, not on %r" % job.device, "write executorch:cpu")
+    if job.format == "pt2" and job.built is None:
+        return compiling.Unbuilt(_exported_inputs(job.model))
     path = job.model if job.built is None else os.path.join(job.built, PROGRAM)
     program = executorch_program.read(path)
     _refuse_unlike(job, program, os.path.basename(path))
@@ -172,6 +174,18 @@ def _partitioners(delegate: str) -> List[Any]:
     from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
 
     return [XnnpackPartitioner()]
+
+
+def _exported_inputs(path: str) -> List[wire.TensorSpec]:
+    """What a program takes that was exported and not lowered yet."""
+    from . import torch as programs
+
+    programs.refuse_other_forms(path)
+    import torch
+
+    program = torch.export.load(path)
+    values = {node.name: node.meta.get("val") for node in program.graph.nodes}
+    return [programs._spec(name, values[name]) for name in program.graph_signature.user_inputs if name in values]
 
 
 def _graph_types(program: Any) -> str:

@@ -62,8 +62,10 @@ def build(job: wire.Open, folder: str) -> Dict[str, str]:
     return dict(facts.told, compiler="tvm %s" % tvm.__version__)
 
 
-def open(job: wire.Open) -> "Relay":
+def open(job: wire.Open) -> Session:
     _refuse_others(job)
+    if job.built is None:
+        return compiling.Unbuilt(_inputs(*_imported(job)))
     return Relay(job)
 
 
