@@ -9,9 +9,10 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from whichpu.campaign import plan as planning
-from whichpu.campaign.plan import Wishes
+from whichpu.campaign.resume import resume
 from whichpu.campaign.run import run
 from whichpu.campaign.watch import Watch
+from whichpu.campaign.wishes import Wishes
 from whichpu.errors import UserError
 from whichpu.models.artefact import Model
 from whichpu.results.fleet import Keeper, name_of
@@ -84,7 +85,7 @@ def measure(
     if None in parts:
         found[None] = one(None)
     for board in [board for board in parts if board in troubles]:
-        raise _named(troubles[board], found)
+        raise _named(troubles[board], found, keeper)
     return [found[board] for board in parts]
 
 
@@ -105,12 +106,14 @@ def _side_by_side(measured: Callable[[str], None], boards: dict[str, Board]) -> 
         raise
 
 
-def _named(trouble: BaseException, found: dict[str | None, Campaign]) -> BaseException:
+def _named(trouble: BaseException, found: dict[str | None, Campaign], keeper: Keeper) -> BaseException:
     """One board's trouble, and what was measured on the others."""
     if not isinstance(trouble, UserError):
         return trouble
     done = ", ".join(name_of(campaign) for campaign in found.values())
-    return UserError(str(trouble), trouble.remedy, trouble.kept or (f"measured meanwhile: {done}" if done else None))
+    where = f", in {keeper.path}; the same command with -o {keeper.path} --resume goes on" if keeper.path else ""
+    kept = trouble.kept or (f"what was measured meanwhile ({done}){where}" if done else None)
+    return type(trouble)(str(trouble), trouble.remedy, kept)
 
 
 def _measured(
@@ -120,7 +123,7 @@ def _measured(
     model, old = reader()
     plan = planning.make(model, wishes, watch, old, place)
     if before is not None:
-        planning.resume(plan, before, wishes)
+        resume(plan, before, wishes)
     return run(plan, keeper.path, watch, keeper.save)
 
 

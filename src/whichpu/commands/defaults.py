@@ -12,6 +12,8 @@ from whichpu.errors import UserError
 
 PATHS = ("model", "data", "output", "form")
 """Options that name files: from the folder of ``whichpu.toml``."""
+MANY = ("form", "on", "shape")
+"""Options that the command line may repeat."""
 
 
 def of_run(run: Callable[..., None], arguments: list[str]) -> dict[str, dict[str, Any]]:
@@ -35,11 +37,19 @@ def _named(key: str, names: dict[str, str], path: Path) -> str:
 
 
 def _value(key: str, value: Any, path: Path) -> Any:
-    """As the command line would have it: texts, or lists of texts."""
+    """As the command line would have it: texts, or lists of texts, for which one text does as well."""
     if isinstance(value, list):
-        return [_value(key, one, path) for one in value]
-    if isinstance(value, dict):
-        raise UserError(f"{path}: {key} in [run] is a table", "write a text, a number, true or a list")
+        return [_text(key, one, path) for one in value]
+    text = _text(key, value, path)
+    return [text] if key in MANY else text
+
+
+def _text(key: str, value: Any, path: Path) -> Any:
+    if isinstance(value, (dict, list)):
+        raise UserError(
+            f"{path}: {key} in [run] is a {'table' if isinstance(value, dict) else 'list of lists'}",
+            "write a text, a number, true or a list of texts",
+        )
     if isinstance(value, bool):
         return value
     return str(path.parent / str(value)) if key in PATHS else str(value)

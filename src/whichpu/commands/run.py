@@ -17,7 +17,7 @@ def run(
     on: Annotated[
         list[str] | None,
         options.target(
-            "Where to run: `all` (the default) or BACKEND[:DEVICE], then any [,OPTION=VALUE]. Repeat for more.",
+            "Where to run: `all` (the default) or BACKEND[:DEVICE][@BOARD], then any [,OPTION=VALUE]. Repeat for more.",
         ),
     ] = None,
     data: options.Data = None,

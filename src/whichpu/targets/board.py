@@ -55,6 +55,7 @@ class Board:
     def __init__(self, name: str, entry: BoardEntry, tell: Callable[[str], None] = lambda words: None) -> None:
         """``tell`` hears what takes its time."""
         self.name: str | None = name
+        self.python: str | None = entry.python
         self.entry, self.tell = entry, tell
         self.purpose = "a campaign"
         self.link: Connection | None = None
@@ -86,7 +87,7 @@ class Board:
             self.first = self.first or self.clock()
         except LostLink as problem:
             self.close()
-            raise UserError(str(problem), f"try it by hand: ssh {self.entry.host}") from problem
+            raise UserError(str(problem), f"ssh {self.entry.host}, by hand") from problem
         except Refused as problem:
             self.close()
             raise UserError(str(problem), problem.remedy) from problem

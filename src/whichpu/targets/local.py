@@ -126,6 +126,7 @@ class Here:
     """This machine (:class:`whichpu.targets.place.Place`)."""
 
     name: str | None = None
+    python: str | None = None
     start = staticmethod(start)
 
     def folder(self, *parts: str) -> str:

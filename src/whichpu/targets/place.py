@@ -13,6 +13,8 @@ class Place(Protocol):
 
     name: str | None
     """What the board is called in the inventory; ``None``: this machine."""
+    python: str | None
+    """The interpreter of targets that name none, where the user has to know it."""
 
     def start(
         self,

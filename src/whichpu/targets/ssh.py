@@ -190,9 +190,7 @@ class Connection:
         while True:
             line = self._line(deadline)
             if line is None:
-                raise UserError(
-                    f"{self.name} did not answer within {START_S:g} s", f"try it by hand: ssh {self.entry.host}"
-                )
+                raise UserError(f"{self.name} did not answer within {START_S:g} s", f"ssh {self.entry.host}, by hand")
             try:
                 body = msgspec.json.decode(line)
             except msgspec.DecodeError:
@@ -264,8 +262,8 @@ def refusal(name: str, entry: BoardEntry, status: int | None, words: str) -> Use
             f"{name}: {entry.python} does not start there: {last}", f"name its Python with python = in [boards.{name}]"
         )
     if status not in (None, SSH_FAILED):
-        return UserError(f"{name}: {entry.python} fails there: {last}", f"try it by hand: ssh {host} {entry.python}")
-    return UserError(f"{name}: can't connect to {host}: {last}", f"try it by hand: ssh {host}")
+        return UserError(f"{name}: {entry.python} fails there: {last}", f"ssh {host} {entry.python}, by hand")
+    return UserError(f"{name}: can't connect to {host}: {last}", f"ssh {host}, by hand")
 
 
 def _command(python: str, asked: dict[str, Any]) -> str:

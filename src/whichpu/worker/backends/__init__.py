@@ -24,10 +24,11 @@ Vendor errors other than :class:`Refused` are reported as the runtime's refusal 
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import importlib.util
 from types import ModuleType
-from typing import Any, Callable, Dict, List, NamedTuple, Optional
+from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional
 
 import numpy
 
@@ -177,8 +178,19 @@ def check_options(job: wire.Open, known: Dict[str, str]) -> None:
     """Raises :class:`Refused` for an option that the backend doesn't have."""
     for name in job.options:
         if name not in known:
-            takes = ", ".join(sorted(known)) or "none"
-            raise Refused("%s has no option %r; it takes: %s" % (job.backend, name, takes))
+            raise no_option(job.backend, name, known)
+
+
+OF_ALL = ("precision", "python", "threads")
+"""Options of every target, which no backend sees."""
+
+
+def no_option(target: str, name: str, known: Iterable[str]) -> Refused:
+    """What to raise for an option that ``target`` doesn't have; its remedy names the nearest that it has."""
+    takes = ", ".join(sorted(known)) or "none"
+    close = difflib.get_close_matches(name, [*known, *OF_ALL], n=1)
+    remedy = "did you mean %s=?" % close[0] if close else "leave it out; docs/measure.md lists the options"
+    return Refused("%s has no option %r; it takes: %s" % (target, name, takes), remedy)
 
 
 def not_installed(module: str, packages: str) -> Optional[WhyNot]:

@@ -11,7 +11,7 @@ import re
 from typing import Any, Callable, Dict, List, NamedTuple, Tuple
 
 from .. import wire
-from . import Refused, onnxbytes
+from . import Refused, no_option, onnxbytes
 from . import onnxruntime_plugins as plugins
 from .hearing import heard
 
@@ -67,6 +67,12 @@ class Chosen(NamedTuple):
     devices: List[Any]
 
     @property
+    def listed(self) -> List[Tuple[str, Words]]:
+        """What a session is given: the provider, and those behind it on the same GPU."""
+        same = {name: value for name, value in self.options.items() if name == "device_id"}
+        return [(self.name, self.options)] + [(other, same) for other in self.provider.behind]
+
+    @property
     def moves(self) -> bool:
         """Whether inputs are bound anew in each inference."""
         return self.provider.memory == BOUND
@@ -75,15 +81,22 @@ class Chosen(NamedTuple):
 # ---------------------------------------------------------------- our words in each provider's
 
 
+def _forbid_tf32(job: wire.Open) -> None:
+    """NVIDIA's libraries obey this variable, and are not loaded yet. The CUDA provider's ``use_tf32`` does not reach
+    recurrent operators (core/providers/cuda/rnn/cudnn_rnn_base.h); TensorRT's provider has no such option."""
+    if job.precision == "fp32":
+        os.environ["NVIDIA_TF32_OVERRIDE"] = "0"
+
+
 def _cuda(job: wire.Open) -> Words:
+    _forbid_tf32(job)
     graph = "1" if _on(job, "cuda_graph") else "0"
     tf32 = {"use_tf32": "0" if job.precision == "fp32" else "1"} if _version() >= (1, 18) else {}
     return dict({"device_id": _number(job, "id", "0"), "enable_cuda_graph": graph}, **tf32)
 
 
 def _tensorrt(job: wire.Open) -> Words:
-    if job.precision == "fp32":
-        os.environ["NVIDIA_TF32_OVERRIDE"] = "0"  # the provider has no option for it; its libraries are not loaded yet
+    _forbid_tf32(job)
     words = {"device_id": _number(job, "id", "0"), "trt_cuda_graph_enable": "1" if _on(job, "cuda_graph") else "0"}
     words.update({"trt_fp16_enable": _lower(job, "fp16"), "trt_int8_enable": "1" if _on(job, "int8") else "0"})
     if "dla" in job.options:
@@ -148,7 +161,12 @@ GPU_PACKAGE = "pip install 'onnxruntime-gpu[cuda,cudnn]' in an environment of it
 PROVIDERS: Dict[str, Provider] = {
     "cpu": Provider(fp32=GRAPH_TYPES),
     "cuda": Provider(
-        _cuda, ("id", "cuda_graph"), CUDA, "use_tf32=0", "as in the graph, fp32 as TF32 where the GPU can", GPU_PACKAGE
+        _cuda,
+        ("id", "cuda_graph"),
+        CUDA,
+        "NVIDIA_TF32_OVERRIDE=0",
+        "as in the graph, fp32 as TF32 where the GPU can",
+        GPU_PACKAGE,
     ),
     "tensorrt": Provider(
         _tensorrt,
@@ -234,8 +252,7 @@ def check(job: wire.Open) -> None:
     takes = ("graph",) if job.device == "cpu" else EVERYWHERE + own
     for name in job.options:
         if name not in takes:
-            words = "onnxruntime:%s has no option %r; it takes: %s" % (job.device, name, ", ".join(sorted(takes)))
-            raise Refused(words)
+            raise no_option("onnxruntime:%s" % job.device, name, takes)
     if job.precision == "fp32" and job.options.get("fp16") == "on":
         raise Refused("fp16=on against precision=fp32, the default", "add precision=default")
 
