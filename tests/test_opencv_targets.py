@@ -128,6 +128,23 @@ def test_each_way_to_fall_back_is_caught(says, kind, words, tmp_path):
     assert (failure["kind"], bool(failure["remedy"])) == (kind, True) and words in failure["message"]
 
 
+@pytest.mark.parametrize(
+    ("says", "words"),
+    [
+        ({"on_cpu": ["Sigmoid"]}, "operators runs on cpu, not on cuda: 1 Sigmoid (OpenCV has no CUDA code for them)"),
+        ({"quantized": True}, "runs all of this model on the CPU, not on cuda"),
+    ],
+)
+def test_fail_on_fallback(says, words, tmp_path):
+    model, output = add_model(tmp_path / "small.onnx"), str(tmp_path / "out.json")
+    command = [sys.executable, "-m", "whichpu", "run", model, "--on", "opencv:cuda", "--on", "null", "--budget", "0.1s"]
+    command += ["--meters", "off", "--fail-on-fallback", "-o", output]
+    around = {**os.environ, "PYTHONPATH": str(STANDIN), "WHICHPU_STANDIN_CV2": json.dumps(says)}
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=60, env=around)
+    assert ran.returncode == 2, ran.stderr
+    assert words in " ".join(ran.stdout.split()), ran.stdout
+
+
 def test_precisions_are_what_was_asked(tmp_path):
     jobs = [("cuda-fp16", "fp32"), ("cuda-fp16", "default")]
     found, description = asked(tmp_path, jobs, {"fp16": False})

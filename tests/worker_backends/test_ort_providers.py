@@ -308,8 +308,25 @@ def test_offers_and_precisions(machine, small):
     wanted = job("tensorrt", small.path, fp16="on", precision="default")
     assert providers.precision_of(providers.chosen(wanted), wanted).ran.startswith("fp16 where it is faster")
     assert adapter.open(job("cuda", small.path)).precision == wire.Precision(
-        wire.AS_IN_THE_GRAPH, "held to it by use_tf32=0"
+        wire.AS_IN_THE_GRAPH, "held to it by NVIDIA_TF32_OVERRIDE=0"
     )
+
+
+@pytest.mark.parametrize("device", ["cuda", "tensorrt"])
+def test_fp32_is_no_tf32_in_recurrent_operators_either(machine, small, monkeypatch, device):
+    """ONNX Runtime asks cuDNN for its default there, whatever ``use_tf32`` says."""
+    machine(version="1.17.1")
+    monkeypatch.delenv("NVIDIA_TF32_OVERRIDE", raising=False)
+    assert "use_tf32" not in providers.chosen(job(device, small.path, precision="default")).options
+    assert "NVIDIA_TF32_OVERRIDE" not in os.environ
+    providers.chosen(job(device, small.path))
+    assert os.environ.pop("NVIDIA_TF32_OVERRIDE") == "0"
+
+
+def test_what_tensorrt_leaves_stays_on_the_same_gpu(asked, small, machine):
+    module = machine(takes={"TensorrtExecutionProvider": ["MatMul"]})
+    asked.ask(job("tensorrt", small.path, id="1"))
+    assert module.sessions[-1].given["CUDAExecutionProvider"] == {"device_id": "1"}
 
 
 def test_words_of_the_log():
@@ -389,6 +406,25 @@ def test_whichpu_run_through_the_standin(small, tmp_path):
     assert rows["xnnpack"]["placement"]["elsewhere"][0]["kinds"] == {"Relu": 1, "Sigmoid": 1}
     assert "takes none of the model's 3 operators" in rows["acl"]["why"] and rows["acl"]["fell_back"]
     assert "it requires cuDNN 9.*" in rows["dml"]["remedy"]
+
+
+def test_fail_on_fallback(small, tmp_path):
+    """A provider that takes a part, and one that is missing."""
+    told = {
+        "available": ["CUDAExecutionProvider", "DmlExecutionProvider"],
+        "takes": {"CUDAExecutionProvider": ["MatMul", "Relu"]},
+        "missing": ["DmlExecutionProvider"],
+    }
+    around = dict(os.environ, ORT_STANDIN=json.dumps(told), PYTHONPATH=str(STANDIN.parents[1]))
+    command = [sys.executable, "-m", "whichpu", "run", small.path, "--shape", "x=3x64", "--budget", "0.1s"]
+    for target in ("onnxruntime:cuda", "onnxruntime:dml", "null"):
+        command += ["--on", target]
+    command += ["--meters", "off", "--fail-on-fallback", "-o", str(tmp_path / "out.json")]
+    ran = subprocess.run(command, env=around, capture_output=True, text=True, timeout=60)
+    assert ran.returncode == 2, ran.stderr
+    shown = " ".join(ran.stdout.split())
+    assert "1 of 3 operators runs on cpu, not on cuda" in shown and "DmlExecutionProvider does not start" in shown
+    assert "Fell back to another unit: onnxruntime:cuda, onnxruntime:dml." in " ".join(ran.stderr.split())
 
 
 @pytest.mark.parametrize(

@@ -261,14 +261,13 @@ def _session(job: wire.Open, choice: providers.Chosen, settings: Any) -> "Tuple[
     if choice.name == CPU:
         return onnxruntime.InferenceSession(job.model, settings, providers=[CPU]), []
     providers.prepare(settings, choice, job)
-    listed: Any = [(choice.name, choice.options)] + list(choice.provider.behind)
     log: List[str] = []
     try:
         with heard() as log:
             if choice.devices:
                 settings.add_provider_for_devices(choice.devices, choice.options)
                 return onnxruntime.InferenceSession(job.model, settings, enable_fallback=0), log
-            return onnxruntime.InferenceSession(job.model, settings, providers=listed, enable_fallback=0), log
+            return onnxruntime.InferenceSession(job.model, settings, providers=choice.listed, enable_fallback=0), log
     except Exception as problem:  # ONNX Runtime's errors are of many kinds
         raise placement.refusal(choice, problem, log) from problem
 

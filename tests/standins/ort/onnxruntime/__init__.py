@@ -35,6 +35,7 @@ KNOWN = {
     "ACLExecutionProvider": "enable_fast_math",
 }
 counted = collections.Counter()
+sessions = []
 plugged = []
 
 
@@ -176,6 +177,7 @@ class _Session:
 
 class InferenceSession:
     def __init__(self, path_or_bytes, sess_options=None, providers=None, provider_options=None, **kwargs):
+        sessions.append(self)
         self.options = sess_options
         wanted = providers if providers is not None else sess_options.providers
         pairs = [entry if isinstance(entry, tuple) else (entry, {}) for entry in wanted]
