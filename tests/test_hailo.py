@@ -266,7 +266,9 @@ def test_masks_without_a_shape_come_as_bytes_or_not_at_all(asked, tmp_path):
     nms = {"number_of_classes": 2, "max_bboxes_per_class": 3}
     mask = {"name": "m", "shape": [], "order": "HAILO_NMS_WITH_BYTE_MASK", "scale": 1.0, "zero_point": 0.0, "nms": nms}
     made.beside(path, outputs=[mask])
-    assert asked.ask(job(path))["outputs"][0]["dtype"] == "uint8"
+    assert asked.ask(job(path))["outputs"][0] == {"name": "m", "dtype": "uint8", "shape": [1, -1]}
+    (got,) = asked.run(np.zeros((1, 4, 4, 3), "uint8"))
+    np.testing.assert_array_equal(got[0], np.arange(24 * 4, dtype="uint8"))  # all bytes of floats
     asked.ask(wire.Close())
     assert "as objects here" in asked.refused(job(path, api="vstreams"))[0]
 
@@ -418,6 +420,23 @@ def test_several_devices_have_numbers(hailort, model, tmp_path):
     assert [module.in_use for module in hailort.modules.values()] == [False, True]
     one.ask(wire.Close())
     assert not any(module.in_use for module in hailort.modules.values())
+
+
+@pytest.mark.parametrize("scheduler", ["off", "on"])
+@pytest.mark.parametrize("api", ["async", "vstreams"])
+def test_the_second_device_is_used_whoever_schedules(asked, hailort, model, api, scheduler):
+    hailort.modules["0000:02:00.0"] = hailort.Module()
+    asked.ask(job(model, device="npu.1", api=api, scheduler=scheduler))
+    assert [module.in_use for module in hailort.modules.values()] == [False, True]
+
+
+def test_a_device_that_cannot_even_be_asked_says_why(asked, hailort, model):
+    """``Device`` lets the bindings' exception through, which holds a number alone."""
+    hailort.modules[BOARD].in_use = True
+    message, remedy = asked.refused(job(model))
+    assert message == "the Hailo device is in use by another process: HAILO_DEVICE_IN_USE"
+    assert "fuser" in remedy
+    assert hailo_errors.worded(RuntimeError("999")) == "999"
 
 
 def test_a_device_that_another_process_uses(asked, hailort, model, monkeypatch):

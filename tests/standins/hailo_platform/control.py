@@ -14,6 +14,10 @@ class HailoRTException(Exception):
     pass
 
 
+class HailoRTStatusException(Exception):
+    """Of the bindings: its text is the number of the status."""
+
+
 class HailoRTUnsupportedOpcodeException(HailoRTException):
     pass
 
@@ -107,7 +111,7 @@ class Device:
         if device_id is None:
             device_id = Device.scan()[0]
         if modules[device_id].in_use:
-            raise HailoRTException("libhailort failed with error: 73 (HAILO_DEVICE_IN_USE)")
+            raise HailoRTStatusException("73")  # as it is there: nothing wraps this call
         self._device_id = device_id
         self._control_object = Control(modules[device_id])
 

@@ -64,6 +64,18 @@ class HailoStreamInterface(enum.Enum):
 DTYPES = {FormatType.UINT8: "uint8", FormatType.UINT16: "uint16", FormatType.FLOAT32: "float32"}
 
 
+PACKED = 24
+"""Values in a frame of packed boxes."""
+
+
+class PackedInfo(SimpleNamespace):
+    """VStreamInfo of boxes without a shape, as pyhailort.cpp has it."""
+
+    @property
+    def shape(self):
+        raise RuntimeError("Format order has no shape")
+
+
 class Stream:
     """One input or output of the network in ``MODEL.hef.json``."""
 
@@ -81,15 +93,22 @@ class Stream:
     def shape(self):
         """As bindings_common.hpp tells it to an InferModel."""
         nms = self.nms_shape
+        if self.packed:
+            return [PACKED]
         return [nms.number_of_classes * (1 + BBOX_PARAMS * nms.max_bboxes_per_class)] if nms else list(self.dims)
+
+    @property
+    def packed(self):
+        return self.order in (FormatOrder.HAILO_NMS_WITH_BYTE_MASK, FormatOrder.HAILO_NMS_BY_SCORE)
 
     def info(self):
         """VStreamInfo, as pyhailort.cpp tells it."""
         nms = self.nms_shape
         shape = (nms.number_of_classes, BBOX_PARAMS, nms.max_bboxes_per_class) if nms else tuple(self.dims)
         format_ = SimpleNamespace(type=self.native, order=self.order, flags=0)
-        facts = {"name": self.name, "network_name": "net", "format": format_, "quant_info": self.quant, "shape": shape}
-        return SimpleNamespace(**facts, **({"nms_shape": nms} if nms else {}))
+        facts = {"name": self.name, "network_name": "net", "format": format_, "quant_info": self.quant}
+        kind = PackedInfo if self.packed else SimpleNamespace
+        return kind(**facts, **({} if self.packed else {"shape": shape}), **({"nms_shape": nms} if nms else {}))
 
     def real(self, array):
         """What the user gives, as the chip sees it."""
@@ -101,6 +120,9 @@ class Stream:
 
     def given(self, real, type_):
         """What the user gets of real values, in the asked type."""
+        if self.packed:
+            packed = numpy.arange(PACKED * numpy.dtype(DTYPES[self.native]).itemsize, dtype="uint8")
+            return packed.view(DTYPES[self.native])
         if self.nms_shape:
             return boxes(self.nms_shape)
         size = int(numpy.prod(self.dims))
@@ -159,10 +181,14 @@ class HEF:
 
 
 class VDeviceParams:
+    __slots__ = ("device_count", "device_ids", "group_id", "multi_process_service", "scheduling_algorithm")
+
     def __init__(self):
         self.device_count = 1
-        self.scheduling_algorithm = HailoSchedulingAlgorithm.NONE
+        self.device_ids = []
+        self.scheduling_algorithm = HailoSchedulingAlgorithm.ROUND_ROBIN
         self.group_id = "UNIQUE"
+        self.multi_process_service = False
 
 
 class InferModel:
@@ -181,7 +207,8 @@ class InferModel:
 
         @property
         def format(self):
-            return SimpleNamespace(type=self.type, order=self._stream.order)
+            type_ = self._stream.native if self.type is FormatType.AUTO else self.type
+            return SimpleNamespace(type=type_, order=self._stream.order)
 
         def set_format_type(self, type):
             self.type = type
@@ -403,10 +430,14 @@ class InferVStreams:
 class VDevice:
     def __init__(self, params=None, *, device_ids=None):
         fail("VDevice")
-        free = [name for name in device_ids or Device.scan() if not modules[name].in_use]
+        self._params = params or VDevice.create_params()
+        if device_ids:  # then no other parameter counts
+            self._params = VDevice.create_params()
+            self._params.scheduling_algorithm = HailoSchedulingAlgorithm.NONE
+        wanted = device_ids or self._params.device_ids or Device.scan()
+        free = [name for name in wanted if not modules[name].in_use]
         if not free:
             raise HailoRTException("libhailort failed with error: 74 (HAILO_OUT_OF_PHYSICAL_DEVICES)")
-        self._params = params or VDevice.create_params()
         self._module = modules[free[0]]
         self._module.in_use = True
 

@@ -25,7 +25,7 @@ FORMATS = ("hef",)
 OPTIONS = {
     "api": "async (default: ConfiguredInferModel.run) or vstreams (InferVStreams.infer)",
     "batch": "frames in one inference, as batch=8 (default: as many as the inputs hold, else 1)",
-    "scheduler": "off (default: the network is activated once) or on (HailoRT's, which shares the device)",
+    "scheduler": "off (default: the network is activated once) or on (HailoRT's, for several networks of a process)",
     "power_mode": "performance (default) or ultra_performance",
     "input": "float32, uint8 or uint16: what the call is given (default: the model's type); HailoRT quantises float32",
     "output": "float32 (default: HailoRT dequantises), uint8, uint16, or auto: as the chip gives them",
@@ -207,7 +207,11 @@ def check_chip(described: hef.Hef, board: Board, path: str) -> None:
 
 def scan() -> List[str]:
     """The devices' ids. Raises :class:`Refused` for none."""
-    found = list(_hailort().Device.scan())
+    hailort = _hailort()
+    try:
+        found = list(hailort.Device.scan())
+    except Exception as problem:
+        raise in_words(problem, _driver(), str(hailort.__version__)) from problem
     if not found:
         words = "HailoRT finds no Hailo device on this machine"
         raise Refused(words, "lspci -d 1e60:  # nothing: not seated or PCIe off; else: sudo modprobe hailo_pci")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 from typing import Dict, Optional, Tuple
 
@@ -11,7 +12,7 @@ STATUS = re.compile(r"HAILO_[A-Z0-9_]+")
 DRIVER_AGAIN = (
     "install driver and HailoRT of one version (Raspberry Pi: sudo apt install --reinstall hailo-all), reboot"
 )
-WHO = "sudo fuser -v /dev/hailo*  # who holds it; wait for it, or stop it; scheduler=on shares the device with others"
+WHO = "sudo fuser -v /dev/hailo*  # who holds it; wait for it, or stop it"
 CHIP = "whichpu analyze MODEL.hef tells what it was compiled for; compile it with --hw-arch of this device"
 SEATED = "lspci -d 1e60:  # nothing: not seated or PCIe off; else: sudo modprobe hailo_pci"
 
@@ -41,7 +42,7 @@ WORDS: Dict[str, Tuple[str, str]] = {
         "hailortcli parse-hef MODEL.hef; hailort.log has HailoRT's reason",
     ),
     "HAILO_RPC_FAILED": (
-        "HailoRT's service, which scheduler=on needs, does not answer",
+        "HailoRT's service, by which processes share the device, does not answer",
         "sudo systemctl start hailort",
     ),
     "HAILO_INVALID_SERVICE_VERSION": (
@@ -62,11 +63,23 @@ CLASSES = {
 """Exceptions that don't name their status."""
 
 
+def worded(problem: Exception) -> str:
+    """HailoRT's words; where its package lets the bare number of a status through (``Device``), its name."""
+    text = str(problem).strip()
+    if not text.isdigit():
+        return text
+    try:
+        name = importlib.import_module("hailo_platform.pyhailort.pyhailort").get_status_message(int(text))
+    except Exception:  # not a status after all
+        return text
+    return "libhailort failed with error: %s (%s)" % (text, name)
+
+
 def in_words(problem: Exception, driver: Optional[str], hailort: str) -> Refused:
     """What a user can do about it; HailoRT's own words where that is not known."""
     if isinstance(problem, Refused):
         return problem
-    text = str(problem).strip()
+    text = worded(problem)
     found = STATUS.search(text)
     status = found.group() if found else CLASSES.get(type(problem).__name__, "")
     versions = " (HailoRT %s, driver %s)" % (hailort, driver or "unknown")

@@ -70,7 +70,7 @@ class Async(Runner):
 
     def _binding(self, frame: List[Array]) -> Any:
         inputs = {take.name: array for take, array in zip(self.takes, frame)}
-        outputs = {give.name: numpy.zeros(self.model.output(give.name).shape, give.dtype) for give in self.gives}
+        outputs = {give.name: _room(self.model.output(give.name), give) for give in self.gives}
         return self.configured.create_bindings(inputs, outputs)
 
     def read(self) -> List[Array]:
@@ -122,13 +122,13 @@ RUNNERS: Dict[str, Type[Runner]] = {"async": Async, "vstreams": VStreams}
 
 
 def vdevice(hailort: Any, wishes: Any) -> Any:
-    """The device, for this process alone unless the scheduler is on.
+    """The device, which no other process can have meanwhile.
 
-    Given ids, HailoRT leaves the other parameters out and turns its scheduler off (``vdevice_api.hpp``).
+    Its ids are given as a parameter: with ``device_ids=`` HailoRT leaves all parameters out (``vdevice_api.hpp``).
     """
-    if wishes.devices and wishes.scheduler == "off":
-        return hailort.VDevice(device_ids=wishes.devices)
     params = hailort.VDevice.create_params()
+    if wishes.devices:
+        params.device_ids = wishes.devices
     algorithm = hailort.HailoSchedulingAlgorithm
     params.scheduling_algorithm = algorithm.ROUND_ROBIN if wishes.scheduler == "on" else algorithm.NONE
     return hailort.VDevice(params)
@@ -147,8 +147,15 @@ def _params(kind: Any, group: Any, hailort: Any, streams: List[Any]) -> Dict[str
     return {one.name: made[one.dtype][one.name] for one in streams}
 
 
+def _room(stream: Any, give: Any) -> Array:
+    """For one output of one frame; of packed boxes HailoRT tells the count of values of the stream's type."""
+    dtype = str(stream.format.type).rpartition(".")[2].lower() if give.raw else give.dtype
+    return numpy.zeros(stream.shape, dtype)
+
+
 def _output(binding: Any, give: Any) -> Array:
-    return numpy.array(binding.output(give.name).get_buffer(tf_format=True if give.nms else None))
+    found = numpy.array(binding.output(give.name).get_buffer(tf_format=True if give.nms else None))
+    return found.reshape(-1).view("uint8") if give.raw else found
 
 
 def _run(run: Callable[..., Any], bindings: List[Any]) -> Callable[[], Any]:

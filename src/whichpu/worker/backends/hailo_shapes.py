@@ -105,12 +105,13 @@ def takes_of(job: wire.Open, infos: List[Any], batch: int) -> List[Take]:
 def give_of(info: Any, options: Dict[str, str], takes: List[Take]) -> Give:
     """One output; its layout is that of the inputs."""
     order = str(info.format.order).rpartition(".")[2]
-    shape = tuple(int(size) for size in info.shape)
     if order.startswith("HAILO_NMS"):
         raw = order not in ("HAILO_NMS", "HAILO_NMS_BY_CLASS")
+        shape: Tuple[int, ...] = (-1,)  # HailoRT refuses to tell one for packed boxes
         told = info.nms_shape
         boxes = None if raw else (int(told.number_of_classes), 5, int(told.max_bboxes_per_class))
         return Give(info.name, shape, "uint8" if raw else "float32", False, False, _quant(info), boxes, raw)
+    shape = tuple(int(size) for size in info.shape)
     asked = options.get("output", "float32")
     dtype = _own_type(info) if asked == "auto" else asked
     transposed = len(shape) == 3 and any(take.transposed for take in takes)

@@ -158,7 +158,9 @@ class Seldom:
 
 
 def _words(problem: Exception) -> str:
-    return "%s: %s" % (type(problem).__name__, str(problem).strip() or "no words")
+    from ..backends.hailo_errors import worded
+
+    return "%s: %s" % (type(problem).__name__, worded(problem) or "no words")
 
 
 # ---------------------------------------------------------------- the monitor's files
