@@ -20,6 +20,7 @@ from whichpu.reports import (
     energy,
     memory,
     normalised_chart,
+    placed,
     power_charts,
     precision,
     precision_chart,
@@ -175,10 +176,7 @@ def context(files: Sequence[tuple[str, Run]], normalise_to: str | None = None) -
     """What the templates of campaigns and scenarios ask for. Raises as :func:`page` does."""
     campaigns = [(name, one) for name, one in files if isinstance(one, Campaign)]
     together = None if normalise_to is None else normalised(campaigns, normalise_to)
-    views = [
-        _view_of(number, name, one, alone=normalise_to is None)
-        for number, (name, one) in enumerate(files, 1)
-    ]
+    views = [_view_of(number, name, one, alone=normalise_to is None) for number, (name, one) in enumerate(files, 1)]
     models = list(dict.fromkeys(one.model.name for _, one in files))
     return {
         "title": f"WhichPU: {units.joined(models)}",
@@ -440,7 +438,7 @@ def _unmetered(campaign: Campaign, rows: list[Figures]) -> list[str]:
 
 def _tables(campaign: Campaign, rows: list[Figures], notes: Notes) -> list[Table]:
     tables = [_latency(campaign, rows, notes), _beside(campaign, rows, notes)]
-    return tables + [_of_grid(grid, notes) for grid in boundary.grids(rows, campaign)]
+    return tables + [_of_grid(grid, notes) for grid in [*boundary.grids(rows, campaign), *placed.grids(rows)]]
 
 
 def _of_grid(grid: boundary.Grid, notes: Notes) -> Table:

@@ -6,7 +6,7 @@ import io
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from whichpu.reports import accuracy, boundary, built, conditions, energy, memory, precision, sustained, units
+from whichpu.reports import accuracy, boundary, built, conditions, energy, memory, placed, precision, sustained, units
 from whichpu.reports.tables import NAME_LEAST, Column, fits, print_item, print_tables, safe, table
 from whichpu.reports.words import METRICS, SCORES, STATUS, VERDICTS
 from whichpu.results.accuracy import unit_of
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 PIPED_WIDTH = 200
+GRAVEST = ("outputs-differ", "fallback", "placement-unknown")
+"""Doubts that are told first: the figures are of something else than was asked for."""
 
 
 def console() -> Console:
@@ -56,6 +58,8 @@ def show(campaign: Campaign, screen: Console) -> None:
         memory.show(measured, screen)
         precision.show(campaign, rows, screen)
     for line in [*_notes(rows, campaign), *boundary.sentences(measured, campaign), *boundary.simulated(rows)]:
+        screen.print(line, markup=False)
+    for line in placed.sentences(answering):
         screen.print(line, markup=False)
     screen.print(f"\n{why_stopped(campaign)}", markup=False)
     if campaign.watched is not None:
@@ -215,7 +219,7 @@ def _print_doubts(screen: Console, rows: list[Figures]) -> None:
             kinds.setdefault(doubt.kind, []).append((row.name, doubt))
     if kinds:
         screen.print("\n[bold]Doubts[/bold]")
-    for kind in sorted(kinds, key=lambda name: name != "outputs-differ"):
+    for kind in sorted(kinds, key=lambda name: name not in GRAVEST):
         advice = dict.fromkeys(doubt.advice for _, doubt in kinds[kind] if doubt.advice)
         words = kind.replace("-", " ")
         print_item(screen, f"{words} ({'; '.join(advice)})" if advice else words, indent=2)

@@ -24,7 +24,7 @@ TIES_ITSELF = "ties itself to CPUs"
 
 def doubts_of(result: Result, campaign: Campaign, median: Estimate | None) -> list[Doubt]:
     """All doubts about one contender's figures, the gravest first."""
-    found = [_outputs(result, campaign), _answers(result, campaign)]
+    found = [_outputs(result, campaign), _answers(result, campaign), *placement_doubts(result)]
     if median is not None:
         found += [_trouble(result), _unequal_threads(result, campaign), _pins_itself(result, campaign)]
         found += [_unequal_loop(result, campaign), _took_turns(result), _too_many_threads(result, campaign)]
@@ -32,7 +32,6 @@ def doubts_of(result: Result, campaign: Campaign, median: Estimate | None) -> li
         found += [_coarse(result, campaign, median)]
         found += [*condition_doubts(campaign, result), *latency_doubts(result, median)]
         found += boundary_doubts(result, median)
-    found += placement_doubts(result)
     found += linked_doubts(campaign)
     found += sustained_doubts(result)
     return merged([doubt for doubt in found if doubt is not None])

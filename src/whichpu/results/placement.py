@@ -44,11 +44,20 @@ def doubts_of_placement(placement: Placement | None) -> list[Doubt]:
 
 
 def _part(part: Elsewhere, count: int, asked: str) -> str:
+    run = "runs" if part.operators == 1 else "run"
+    return f"{part.operators:,} of {count:,} operators {run} on {part.unit}, not on {asked}{_what(part)}"
+
+
+def elsewhere_in_words(part: Elsewhere) -> str:
+    """``3 on cpu: 2 Resize, 1 NonMaxSuppression (no kernel)``."""
+    return f"{part.operators:,} on {part.unit}{_what(part)}"
+
+
+def _what(part: Elsewhere) -> str:
+    """Kinds and reason, with what goes before them."""
     kinds = sorted(part.kinds.items(), key=lambda pair: (-pair[1], pair[0]))
     named = ", ".join(f"{number:,} {kind}" for kind, number in kinds[:NAMED])
     rest = len(kinds) - NAMED
     more = f" and {rest} kind{'s' * (rest > 1)} more" if rest > 0 else ""
     what = f": {named}{more}" if named else ""
-    why = f" ({part.reason})" if part.reason else ""
-    run = "runs" if part.operators == 1 else "run"
-    return f"{part.operators:,} of {count:,} operators {run} on {part.unit}, not on {asked}{what}{why}"
+    return what + (f" ({part.reason})" if part.reason else "")

@@ -17,6 +17,7 @@ from whichpu.results.memory import MemoryFigures, memory_of
 from whichpu.results.schema import Campaign, Difference, Doubt, Reading, Result
 from whichpu.stats import describe
 from whichpu.stats.intervals import Estimate
+from whichpu.worker.wire import Built, Placement
 
 
 class Figures(msgspec.Struct, kw_only=True):
@@ -31,7 +32,7 @@ class Figures(msgspec.Struct, kw_only=True):
     ``score_delta`` is from the reference's score, ``score_delta_low`` to ``score_delta_high`` its 95 % interval;
     ``agreement`` is the share of samples with the reference's answer.
     ``load_ns`` and ``first_ns`` are medians over rounds. ``memory`` is on the host. What is ``None`` has its reason in
-    ``missing``.
+    ``missing``. ``placement`` tells on which units its operators ran, ``built`` what was made of the model beforehand.
     """
 
     name: str
@@ -86,6 +87,9 @@ class Figures(msgspec.Struct, kw_only=True):
     energy: list[EnergyFigures] = []
     gauges: list[GaugeFigures] = []
     meter_cost: MeterCost | None = None
+    placement: Placement | None = None
+    built: Built | None = None
+    fell_back: bool = False
     missing: dict[str, str] = {}
     doubts: list[Doubt] = []
 
@@ -131,6 +135,9 @@ def figures(result: Result, campaign: Campaign) -> Figures:
         energy=energy_figures(campaign, result),
         gauges=gauge_figures(campaign, result),
         meter_cost=meter_cost(campaign, result),
+        placement=result.placement,
+        built=result.built,
+        fell_back=result.fell_back,
     )
     _hold_score(row, result, campaign)
     estimate = median(result)
