@@ -18,6 +18,7 @@ from types import SimpleNamespace
 import numpy
 import pytest
 
+from whichpu.results.placement import doubts_of_placement
 from whichpu.worker import wire
 from whichpu.worker.backends import FellBack, Refused, executorch, executorch_program
 
@@ -63,6 +64,11 @@ def test_a_delegate_that_nobody_can_read_is_unknown_not_zero() -> None:
     placement = executorch.placement_of(program)
     assert placement.units == {}
     assert placement.unknown == "what the delegate QnnBackend took is in a form of its own"
+    (left,) = placement.elsewhere  # what it left is known all the same
+    assert (left.unit, left.operators, left.kinds) == ("portable kernels", 1, {"cumsum": 1})
+    (doubt,) = doubts_of_placement(placement)
+    assert doubt.kind == "fallback" and doubt.says.endswith("; 1 on portable kernels")
+    assert doubts_of_placement(wire.Placement("npu", unknown="nobody tells"))[0].kind == "placement-unknown"
 
 
 @pytest.mark.parametrize("size", [8, 40, 600, 1200, 2000])

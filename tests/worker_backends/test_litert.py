@@ -207,6 +207,16 @@ def test_compiled_models_compute_and_say_what_they_leave(asked, tmp_path, monkey
     numpy.testing.assert_allclose(got, asked.run([window], whole=True)[0], atol=1e-6)
 
 
+def test_an_accelerator_that_takes_a_part_is_known_to_leave_some(tmp_path, monkeypatch):
+    """So ``--fail-on-fallback`` refuses it, though nobody tells how many."""
+    from whichpu.worker.backends import litert_delegates
+
+    partly = object.__new__(litert_delegates.Compiled)
+    partly.job, partly.whole = wire.Open("litert", "gpu", "m.tflite", "tflite"), False
+    (rest,) = partly.placement.elsewhere
+    assert (rest.unit, rest.operators) == ("cpu", 0) and "not which" in partly.placement.unknown
+
+
 def test_refusals_name_what_is_refused(asked, tmp_path):
     path = tiny(tmp_path / "add.tflite")
     job = wire.Open("litert", "cpu", path, "tflite", options={"graph": "all"})

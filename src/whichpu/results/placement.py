@@ -14,7 +14,8 @@ def in_words(placement: Placement | None) -> str:
     if placement is None:
         return "its runtime tells nothing of where operators run"
     if placement.unknown is not None:
-        return f"on which unit its operators run is not known: {placement.unknown}"
+        some = [f"; {part.operators:,} on {part.unit}" for part in placement.elsewhere if part.operators]
+        return f"on which unit its operators run is not known: {placement.unknown}{''.join(some)}"
     count = sum(placement.units.values())
     if not placement.elsewhere:
         return f"all {count:,} operators run on {placement.asked}"
@@ -30,7 +31,7 @@ def doubts_of_placement(placement: Placement | None) -> list[Doubt]:
     """Of one placement."""
     if placement is None or not (placement.elsewhere or placement.unknown):
         return []
-    if placement.unknown is not None:
+    if placement.unknown is not None and not placement.elsewhere:
         return [Doubt(kind="placement-unknown", says=in_words(placement), advice="ask its vendor's profiler")]
     count = sum(part.operators for part in placement.elsewhere)
     return [

@@ -123,18 +123,19 @@ class ExecuTorch(Session):
 
 def placement_of(program: executorch_program.Program) -> wire.Placement:
     """Operators in XNNPACK's graphs against calls of ExecuTorch's own kernels, as the program lists them."""
-    if program.unread:
-        return wire.Placement(
-            "delegate", unknown="what the delegate %s took is in a form of its own" % program.unread[0]
-        )
     left, taken = sum(program.kernels.values()), sum(program.nodes.values())
+    kinds = executorch_program.counted(program.kernels)
+    if program.unread:
+        says = "what the delegate %s took is in a form of its own" % program.unread[0]
+        rest = [wire.Elsewhere(PORTABLE, left, kinds, "no delegate took them")] if left else []
+        return wire.Placement("delegate", elsewhere=rest, unknown=says)
     asked = "xnnpack" if taken else PORTABLE
     units = {name: count for name, count in (("xnnpack", taken), (PORTABLE, left)) if count}
     by = "the program's own list of instructions, and the graphs that it hands to XNNPACK"
     if not (taken and left):
         return wire.Placement(asked, units, by)
     reason = "XNNPACK's partitioner did not take them"
-    elsewhere = wire.Elsewhere(PORTABLE, left, executorch_program.counted(program.kernels), reason)
+    elsewhere = wire.Elsewhere(PORTABLE, left, kinds, reason)
     return wire.Placement(asked, units, by, [elsewhere])
 
 

@@ -164,7 +164,8 @@ class Compiled(Session):
     def placement(self) -> wire.Placement:  # type: ignore[override]  # read after the load time: it loads once more
         unit = self.job.device
         if not self.whole:
-            return wire.Placement(unit, unknown="LiteRT says that some operators run on the CPU, but not which")
+            says = "LiteRT says that some operators run on the CPU, but not which"
+            return wire.Placement(unit, elsewhere=[wire.Elsewhere("cpu", 0, {}, says)], unknown=says)
         count = len(litert.interpreter(self.job)._get_ops_details())
         return wire.Placement(unit, {unit: count}, "LiteRT, which refuses operators where the CPU is not allowed")
 
