@@ -14,7 +14,7 @@ import pytest
 
 import whichpu
 from whichpu.campaign import stop
-from whichpu.campaign.plan import Contender
+from whichpu.campaign.contenders import Contender
 from whichpu.campaign.watch import Silence
 from whichpu.errors import UserError
 from whichpu.results import store
@@ -205,12 +205,12 @@ def test_cpus_that_are_not_there_are_refused_by_name():
 
 
 def test_where_processes_can_not_be_pinned_it_says_so():
-    from whichpu.campaign import plan
+    from whichpu.campaign.wishes import refuse_absent
 
     machine = dataclasses.replace(store.load(GOLDEN).machine, cpus_preferred=None)
-    plan._refuse_absent([], machine)
+    refuse_absent([], machine)
     with pytest.raises(UserError, match="pins no process"):
-        plan._refuse_absent([0], machine)
+        refuse_absent([0], machine)
 
 
 def test_going_on_is_refused_where_the_campaigns_cpus_are_gone(tmp_path):

@@ -10,7 +10,8 @@ import msgspec
 import pytest
 
 from whichpu import UserError, measure
-from whichpu.campaign import plan
+from whichpu.campaign import contenders as planned
+from whichpu.campaign.reach import native_why_not, targets_within_reach
 from whichpu.results import schema, store
 from whichpu.results.doubts import doubts_of
 from whichpu.results.summary import summarize
@@ -23,7 +24,7 @@ no_compiler = pytest.mark.skipif(native.why_not() is not None, reason=str(native
 
 def contender(name, able, *, status="pending", yardstick=False):
     result = schema.Result(name=name, target=name, backend=name, device="cpu", yardstick=yardstick, status=status)
-    return plan.Contender(
+    return planned.Contender(
         target=Target(backend=name),
         result=result,
         format="onnx",
@@ -33,7 +34,7 @@ def contender(name, able, *, status="pending", yardstick=False):
 
 
 def loops(asked, *contenders):
-    plan._choose_loops(list(contenders), asked)
+    planned.choose_loops(list(contenders), asked)
     return [contender.loop for contender in contenders]
 
 
@@ -56,10 +57,10 @@ def description(**facts):
 
 def test_a_device_that_the_loop_cannot_run_has_a_reason():
     target = Target(backend="x", device="cuda")
-    assert plan._native_why_not(target, description(native=["cpu", "cuda"])) is None
-    assert plan._native_why_not(target, description(native=["cpu"])) == "the native loop runs it on cpu only"
-    assert plan._native_why_not(target, description(native_why_not="no C compiler")) == "no C compiler"
-    assert plan._native_why_not(target, description()) == "the native loop runs it on no device only"
+    assert native_why_not(target, description(native=["cpu", "cuda"])) is None
+    assert native_why_not(target, description(native=["cpu"])) == "the native loop runs it on cpu only"
+    assert native_why_not(target, description(native_why_not="no C compiler")) == "no C compiler"
+    assert native_why_not(target, description()) == "the native loop runs it on no device only"
 
 
 def test_an_unknown_loop_is_the_users_mistake(models: SimpleNamespace):
@@ -169,7 +170,7 @@ def test_without_a_compiler_auto_runs_the_python_loop(models: SimpleNamespace, t
 
 
 def test_devices_say_which_can():
-    rows = {row["target"]: row for row in plan.targets_within_reach([])}
+    rows = {row["target"]: row for row in targets_within_reach([])}
     assert rows["null:cpu"]["native_loop"] == (native.why_not() is None)
     usable = [row for row in rows.values() if row["usable"]]
     assert all(row["native_loop"] or row["native_loop_why_not"] for row in usable)

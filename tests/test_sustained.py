@@ -119,7 +119,7 @@ def test_without_the_option_nothing_is_endured():
 
 
 def test_yardsticks_run_when_they_are_named(monkeypatch):
-    from whichpu.campaign.plan import Contender
+    from whichpu.campaign.contenders import Contender
     from whichpu.targets.target import Target
 
     result = store.load(GOLDEN).results[0]

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from whichpu.campaign.plan import _unopened
+from whichpu.campaign.reach import _unopened
 from whichpu.cli import guarded
 from whichpu.errors import EXIT_CHECK, EXIT_USER, FellBack
 from whichpu.targets.link import WorkerTrouble

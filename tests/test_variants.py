@@ -19,12 +19,15 @@ from onnx import helper
 from rich.console import Console
 
 from whichpu.campaign import plan
+from whichpu.campaign.contenders import _take
+from whichpu.campaign.reach import Found
 from whichpu.errors import ConversionError, UserError
 from whichpu.models import artefact, quantise_child, variants
 from whichpu.reports import html, precision, precision_chart, terminal
 from whichpu.results import precisions
 from whichpu.results.schema import Accuracy, Campaign, Form, TaskInfo
 from whichpu.results.summary import summarize
+from whichpu.targets.target import Target
 from whichpu.worker import wire
 
 APPLE = Path(__file__).parent.parent / "examples" / "apple_stock"
@@ -257,12 +260,12 @@ def plan_silence() -> Any:
 # ---------------------------------------------------------------- the plan
 
 
-def found(backend: str, *formats: str, precision: str = "fp32", named: bool = False, usable: bool = True) -> plan.Found:
+def found(backend: str, *formats: str, precision: str = "fp32", named: bool = False, usable: bool = True) -> Found:
     said = wire.Description(
         backend=backend, usable=usable, why_not=None, remedy=None, formats=list(formats), options={}
     )
-    target = plan.Target(backend=backend, precision=precision)
-    return plan.Found(name=str(target), target=target, description=said, named=named)
+    target = Target(backend=backend, precision=precision)
+    return Found(name=str(target), target=target, description=said, named=named)
 
 
 def test_who_gets_a_variant() -> None:
@@ -275,11 +278,11 @@ def test_who_gets_a_variant() -> None:
         found("opencv", "onnx", usable=False),
         found("null", "*"),
     ]
-    assert [entry.name for entry in plan._take(everything, "int8")] == ["onnxruntime:cpu", "openvino:cpu", "ncnn:cpu"]
-    assert [entry.name for entry in plan._take(everything, "int8-nncf")] == ["openvino:cpu"]
+    assert [entry.name for entry in _take(everything, "int8")] == ["onnxruntime:cpu", "openvino:cpu", "ncnn:cpu"]
+    assert [entry.name for entry in _take(everything, "int8-nncf")] == ["openvino:cpu"]
     named = [found("torch", "pt2", named=True), found("onnxruntime", "onnx", named=True)]
-    assert [entry.name for entry in plan._take(named, "int8")] == ["torch:cpu", "onnxruntime:cpu"]
-    assert plan._take(named, "int8-nncf") == []
+    assert [entry.name for entry in _take(named, "int8")] == ["torch:cpu", "onnxruntime:cpu"]
+    assert _take(named, "int8-nncf") == []
 
 
 def test_a_variant_that_can_not_be_made_is_a_row_on_each_runtime(

@@ -77,7 +77,7 @@ def visit(names: Sequence[str]) -> list[Visited]:
 
 
 def _visited(name: str, host: str) -> Visited:
-    from whichpu.campaign.plan import targets_within_reach
+    from whichpu.campaign.reach import targets_within_reach
 
     found = Visited(name=name, host=host)
     try:

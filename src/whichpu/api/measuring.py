@@ -190,8 +190,8 @@ def measure(
     Raises :class:`whichpu.UserError` for the user's mistakes; a contender's trouble is a row.
     """
     from whichpu.campaign import fleet
-    from whichpu.campaign import plan as planning
     from whichpu.campaign.watch import Silence
+    from whichpu.campaign.wishes import Wishes
     from whichpu.models import artefact
     from whichpu.results.fleet import Keeper, campaigns_of
     from whichpu.targets import inventory
@@ -201,7 +201,7 @@ def measure(
         example, read = f"{Path(model).stem}.whichpu.json", [model, *forms, data, against]
         path = writable(output, "campaign", example, read, overwrite=overwrite, resume=resume)
     before = campaigns_of(path) if resume and path is not None else []
-    wishes = planning.Wishes(
+    wishes = Wishes(
         on=(on,) if isinstance(on, str) else tuple(on),
         data=Path(data) if data is not None else None,
         budget_s=budget_s,

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import numpy.typing as npt
 
-from whichpu.campaign.plan import describe_all
+from whichpu.campaign.reach import describe_all
 from whichpu.campaign.sides import Runner, Side
 from whichpu.campaign.study import Study
 from whichpu.campaign.watch import Watch

@@ -6,7 +6,8 @@ import hashlib
 
 import msgspec
 
-from whichpu.campaign.plan import Contender, Plan
+from whichpu.campaign.contenders import Contender
+from whichpu.campaign.plan import Plan
 from whichpu.campaign.watch import Watch
 from whichpu.targets.link import WorkerTrouble
 from whichpu.worker import wire

@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from whichpu.campaign.accuracy import Judge
+from whichpu.campaign.contenders import Contender
 from whichpu.campaign.outputs import difference, outputs_of, refuse_nan
-from whichpu.campaign.plan import Contender, Plan
+from whichpu.campaign.plan import Plan
 from whichpu.campaign.scoring import Kept, Scored, Scorer, Tell, spare_threads
 from whichpu.campaign.watch import Silence, Watch
 from whichpu.errors import UserError
-from whichpu.models.inputs import Samples
+from whichpu.models.inputs import Samples, save
 from whichpu.results.accuracy import settle
 from whichpu.results.schema import Reference, Result
 from whichpu.targets import local
@@ -60,8 +61,7 @@ class Check:
 
     def save_inputs(self, path: Path) -> None:
         """Write the samples that latencies are measured with, as workers read them."""
-        with path.open("wb") as file:
-            np.savez(file, **{f"input_{index}": array for index, array in enumerate(self.plan.samples)})  # type: ignore[arg-type]
+        save(self.plan.samples, path)
 
     def first(self, path: Path, result: Result) -> None:
         """Refuse a contender whose first outputs hold NaN. Raises :class:`WorkerTrouble`."""

@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
-import numpy as np
 
 from whichpu.campaign import plan as planning
 from whichpu.campaign.building import build_all
-from whichpu.campaign.plan import LOOPS, Contender, Plan, Wishes
+from whichpu.campaign.contenders import Contender, choose_loops
+from whichpu.campaign.plan import Plan
 from whichpu.campaign.watch import Watch
+from whichpu.campaign.wishes import Wishes, asked_loop
 from whichpu.errors import UserError
-from whichpu.models import artefact, batching
+from whichpu.models import artefact, batching, inputs
 from whichpu.results.together import Row, Terms
 from whichpu.targets.place import Place
 from whichpu.targets.target import ALL, Target, parse
@@ -127,8 +128,6 @@ def _pinned(text: str, target: Target) -> tuple[tuple[int, ...] | None, Target]:
 
 
 def terms_of(asked: Asked) -> Terms:
-    if asked.loop not in LOOPS:
-        raise UserError(f"no loop is called {asked.loop!r}", f"there are: {', '.join(LOOPS)}")
     return Terms(
         seed=secrets.randbits(32) if asked.seed is None else asked.seed,
         rounds_least=asked.rounds_least,
@@ -141,7 +140,7 @@ def terms_of(asked: Asked) -> Terms:
         opening_s=min(OPENING_S, OPENING_SHARE * asked.window_s),
         threads=asked.threads,
         timeout_s=asked.timeout_s,
-        loop=LOOPS[asked.loop],
+        loop=asked_loop(asked.loop),
         data="random, seeded" if asked.data is None else asked.data.name,
     )
 
@@ -158,7 +157,7 @@ def plans_of(named: Sequence[Named], given: Given, terms: Terms, place: Place, w
         found[model] = _plan(own, on, terms, place, watch, data=given.asked.data if own is given else None)
     for plan in found.values():
         build_all(plan, watch)
-    _choose_loop([contender for plan in found.values() for contender in plan.contenders], terms)
+    choose_loops([contender for plan in found.values() for contender in plan.contenders], terms.loop)
     return found
 
 
@@ -170,19 +169,11 @@ def _plan(given: Given, on: tuple[str, ...], terms: Terms, place: Place, watch: 
         cpus=(),
         seed=terms.seed,
         timeout_s=terms.timeout_s,
-        loop="native",
         meters="off",
     )
     sizes = batching.shapes_for([given.model, *given.forms], given.shapes or {}, 1)
     network = artefact.load(given.model, given.forms, sizes, given.siblings)
     return planning.make(network, wishes, watch, place=place)
-
-
-def _choose_loop(contenders: Sequence[Contender], terms: Terms) -> None:
-    """Equal terms: with ``auto`` the native loop runs all, or none."""
-    able = all(contender.native_why_not is None for contender in contenders)
-    for contender in contenders:
-        contender.loop = "native" if terms.loop == "native" or (terms.loop == "auto" and able) else "python"
 
 
 def members_of(named: Sequence[Named], plans: Mapping[Path, Plan], folder: Path, terms: Terms) -> list[Member]:
@@ -191,9 +182,7 @@ def members_of(named: Sequence[Named], plans: Mapping[Path, Plan], folder: Path,
     pins = _pins(named, machine, terms)
     files = {path: folder / f"inputs-{number}.npz" for number, path in enumerate(plans)}
     for path, file in files.items():
-        arrays = {f"input_{index}": array[:1] for index, array in enumerate(plans[path].samples)}
-        with file.open("wb") as stream:
-            np.savez(stream, **arrays)  # type: ignore[arg-type]
+        inputs.save([array[:1] for array in plans[path].samples], file)
     members = []
     for number, one in enumerate(named):
         plan = plans[one.model]

@@ -13,9 +13,11 @@ import psutil
 
 from whichpu.campaign import memory, parts
 from whichpu.campaign.check import Check
+from whichpu.campaign.contenders import Contender
 from whichpu.campaign.lookout import Lookout
 from whichpu.campaign.metering import Meters
-from whichpu.campaign.plan import Contender, Plan
+from whichpu.campaign.plan import Plan
+from whichpu.campaign.rows import WARM_LEAST, enter_opened, settled_ns
 from whichpu.campaign.watch import Watch
 from whichpu.results.column import pack
 from whichpu.results.doubts import TIES_ITSELF
@@ -23,9 +25,6 @@ from whichpu.results.placement import in_words
 from whichpu.results.schema import Block, Reading, Result, Settings
 from whichpu.targets.link import Link, WorkerTrouble
 from whichpu.worker import wire
-
-WARM_LEAST = 10
-"""Inferences that a warm-up runs at least, and some: a slow model is not a hanging one."""
 
 IDLE_LONGER = (0.25, 0.5)
 """By how much idle windows are drawn longer than others, where a log is to be aligned with them."""
@@ -156,7 +155,7 @@ def _prepare(seat: Seat, plan: Plan, inputs: Path, check: Check, meters: Meters)
         tied = tied if warmed.tied_to is None else ",".join(map(str, warmed.tied_to))
         if tied is not None:  # seen once is enough: a look may miss it
             result.effective[TIES_ITSELF] = tied
-        seat.latency_ns = float(np.median(warmed.latencies_ns[-20:]))
+        seat.latency_ns = settled_ns(warmed)
         _plan_blocks(seat, settings)
         link.freeze()
 
@@ -166,11 +165,8 @@ def _enter_opened(seat: Seat, opened: wire.Opened) -> None:
     result, reading = seat.contender.result, seat.reading
     reading.load_ns, reading.import_ns, reading.rss_bytes = opened.load_ns, opened.import_ns, opened.rss_bytes
     result.boundary = opened.boundary
-    result.precision, result.effective, result.versions = opened.precision, opened.effective, opened.versions
     result.placement = opened.placement
-    if opened.precision.ran == wire.AS_IN_THE_GRAPH and seat.contender.precision is not None:
-        evidence = f"{opened.precision.evidence}: {seat.contender.precision}"
-        result.precision = wire.Precision(seat.contender.precision, evidence)
+    enter_opened(result, opened, seat.contender.precision)
 
 
 def _refuse_fallback(result: Result) -> None:

@@ -11,10 +11,11 @@ import numpy as np
 from whichpu.campaign import application, stop
 from whichpu.campaign.building import build_all
 from whichpu.campaign.check import Check
+from whichpu.campaign.contenders import Contender
 from whichpu.campaign.linked import Linkage
 from whichpu.campaign.lookout import Lookout
 from whichpu.campaign.metering import Meters
-from whichpu.campaign.plan import Contender, Plan
+from whichpu.campaign.plan import Plan
 from whichpu.campaign.rounds import Seat, run_round
 from whichpu.campaign.sustained import run_sustained
 from whichpu.campaign.watch import Watch

@@ -18,16 +18,17 @@ import numpy as np
 
 from whichpu import __version__
 from whichpu.campaign import plan as planning
-from whichpu.campaign.outputs import outputs_of, refuse_nan
-from whichpu.campaign.plan import YARDSTICK, Contender, Plan, Wishes
+from whichpu.campaign.contenders import YARDSTICK, Contender
+from whichpu.campaign.plan import Plan
+from whichpu.campaign.rows import enter_opened, enter_trouble, warm_up
 from whichpu.campaign.search import Spent, highest_rate
 from whichpu.campaign.watch import Watch
+from whichpu.campaign.wishes import Wishes
 from whichpu.errors import UserError
 from whichpu.models import artefact, batching
-from whichpu.models.inputs import Samples
+from whichpu.models.inputs import Samples, save
 from whichpu.results import scenarios as results
 from whichpu.results.scenarios import Probe, Purpose, Row, Scenario, ScenarioRun, Terms
-from whichpu.results.schema import Status
 from whichpu.results.writable import is_one
 from whichpu.targets import local
 from whichpu.targets.link import Link, WorkerTrouble
@@ -260,11 +261,7 @@ def _play(place: Place, keeper: Keeper, watch: Watch) -> None:
                 _tested(place, keeper, watch, Path(folder))
             row.status = "measured"
         except WorkerTrouble as trouble:
-            row.status = _status(trouble)
-            row.why, row.remedy, row.words = str(trouble), trouble.remedy, trouble.words or None
-            python = place.contender.target.python
-            if python is not None and (row.remedy or "").startswith("pip "):
-                row.remedy = f"{python} -m {row.remedy}"
+            enter_trouble(row, trouble, place.contender.target.python)
         if terms.scenario == "Server":
             _conclude(row)
     keeper.save()
@@ -272,23 +269,14 @@ def _play(place: Place, keeper: Keeper, watch: Watch) -> None:
 
 def _tested(place: Place, keeper: Keeper, watch: Watch, folder: Path) -> None:
     contender, row, terms = place.contender, place.row, keeper.run.terms
-    inputs, outputs = folder / "inputs.npz", folder / "outputs.npz"
-    with inputs.open("wb") as file:
-        np.savez(file, **{f"input_{index}": array[:1] for index, array in enumerate(place.samples)})  # type: ignore[arg-type]
+    inputs = folder / "inputs.npz"
+    save([array[:1] for array in place.samples], inputs)
     start = local.start(
         contender.target.python, threads=row.threads, cpus=terms.cpus, timeout_s=terms.timeout_s, where=row.contender
     )
     with start as link:
-        opened = link.ask(_job(place, keeper), wire.Opened)
-        row.precision, row.effective, row.versions = opened.precision, opened.effective, opened.versions
-        if opened.precision.ran == wire.AS_IN_THE_GRAPH and contender.precision is not None:
-            evidence = f"{opened.precision.evidence}: {contender.precision}"
-            row.precision = wire.Precision(contender.precision, evidence)
-        first_ns = link.ask(wire.Bind(str(inputs), str(outputs)), wire.Bound).first_ns
-        if not contender.result.yardstick:
-            refuse_nan(outputs_of(outputs))
-        warmed = link.ask(wire.Warm(), wire.Warmed, terms.timeout_s + 10 * first_ns / 1e9)
-        row.alone_ns = float(np.median(warmed.latencies_ns[-20:]))
+        enter_opened(row, link.ask(_job(place, keeper), wire.Opened), contender.precision)
+        row.alone_ns = warm_up(link, inputs, terms.timeout_s, check=not contender.result.yardstick).latency_ns
         tester = Tester(link, row, keeper, watch, inputs, folder)
         if terms.scenario == "Server":
             start_rate = FIRST_SHARE * 1e9 * row.streams / (row.alone_ns + HANDING_NS)
@@ -430,8 +418,3 @@ def _doing(row: Row, terms: Terms, purpose: Purpose, rate: float) -> str:
     where = [f"{name} {value}" for name, value in (("batch", row.batch), ("streams", row.streams)) if value > 1]
     doing = f"test {len(row.probes) + 1}, {purpose}" + (f" at {rate:.4g}/s" if terms.scenario == "Server" else "")
     return ", ".join([*where, doing])
-
-
-def _status(trouble: WorkerTrouble) -> Status:
-    known: tuple[Status, ...] = ("refused", "crashed", "hung", "out-of-memory", "bad-output")
-    return next((status for status in known if status == trouble.kind), "bug")

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from whichpu.campaign.outputs import outputs_of
 from whichpu.errors import UserError
 from whichpu.models import taps
+from whichpu.models.inputs import save
 from whichpu.models.taps import Graph, Piece
 from whichpu.targets import local
 from whichpu.targets.link import Link, WorkerTrouble
@@ -47,8 +48,7 @@ class Runner:
         """Outputs of an ONNX model over all samples. Raises :class:`WorkerTrouble`."""
         paths = [self.folder / name for name in ("model.onnx", "inputs.npz", "outputs.npz")]
         _save(model, paths[0])
-        with paths[1].open("wb") as file:
-            np.savez(file, **{f"input_{at}": array for at, array in enumerate(arrays)})  # type: ignore[arg-type]
+        save(arrays, paths[1])
         job = wire.Open(self.target.backend, self.target.device, str(paths[0]), "onnx", self.target.precision)
         job.threads, job.options, job.inputs = self.target.threads or 1, self.target.options, list(specs)
         if self.link is None:

@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from whichpu.campaign.check import Check
+from whichpu.campaign.contenders import Contender
 from whichpu.campaign.lookout import Lookout
 from whichpu.campaign.metering import SUSTAINED_READINGS, Meters
-from whichpu.campaign.plan import Contender, Plan
+from whichpu.campaign.plan import Plan
 from whichpu.campaign.watch import Watch
 from whichpu.results.column import pack
 from whichpu.results.schema import Sustained

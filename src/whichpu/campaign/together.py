@@ -20,8 +20,8 @@ import numpy as np
 from whichpu import __version__
 from whichpu.campaign.lookout import Lookout
 from whichpu.campaign.members import Asked, Given, Member, Named, members_of, plans_of, terms_of, wanted
-from whichpu.campaign.outputs import outputs_of, refuse_nan
-from whichpu.campaign.plan import STATUSES, Plan
+from whichpu.campaign.plan import Plan
+from whichpu.campaign.rows import enter_opened, enter_trouble, warm_up
 from whichpu.campaign.watch import Watch
 from whichpu.errors import UserError
 from whichpu.models import artefact
@@ -203,10 +203,7 @@ def _enough(done: TogetherRun, rounds: int, spent_s: float) -> bool:
 def _enter(over: Over, done: TogetherRun) -> None:
     """A trouble ends the run: it becomes the row's status and the run's reason."""
     row, trouble = over.row, over.trouble
-    row.status = next((status for status in STATUSES if status == trouble.kind), "bug")
-    row.why, row.remedy, row.words = str(trouble), trouble.remedy, trouble.words or None
-    if row.python is not None and (row.remedy or "").startswith("pip "):
-        row.remedy = f"{row.python} -m {row.remedy}"
+    enter_trouble(row, trouble, row.python)
     done.ended = f"{row.name}: {str(trouble).strip().splitlines()[0]}"
 
 
@@ -246,18 +243,11 @@ def _load(seat: Seat, terms: Terms) -> None:
         member.contender.target.python, threads=row.threads, cpus=row.cpus, timeout_s=terms.timeout_s, where=row.name
     )
     opened = link.ask(member.contender.job(member.plan.campaign.model.inputs), wire.Opened)
+    enter_opened(row, opened, member.contender.precision)
     reading.load_ns, row.boundary, row.placement = opened.load_ns, opened.boundary, opened.placement
-    row.precision, row.effective, row.versions = opened.precision, opened.effective, opened.versions
-    if opened.precision.ran == wire.AS_IN_THE_GRAPH and member.contender.precision is not None:
-        evidence = f"{opened.precision.evidence}: {member.contender.precision}"
-        row.precision = wire.Precision(member.contender.precision, evidence)
-    outputs = member.inputs.with_name("outputs.npz")
-    reading.first_ns = link.ask(wire.Bind(str(member.inputs), str(outputs)), wire.Bound).first_ns
-    if not member.contender.result.yardstick:
-        refuse_nan(outputs_of(outputs))
-    warmed = link.ask(wire.Warm(), wire.Warmed, terms.timeout_s + 10 * reading.first_ns / 1e9)
-    reading.warm_steady, reading.rss_bytes = warmed.steady, warmed.rss_bytes
-    seat.latency_ns = float(np.median(warmed.latencies_ns[-20:]))
+    warm = warm_up(link, member.inputs, terms.timeout_s, check=not member.contender.result.yardstick)
+    reading.first_ns, seat.latency_ns = warm.first_ns, warm.latency_ns
+    reading.warm_steady, reading.rss_bytes = warm.steady, warm.rss_bytes
     link.freeze()
 
 

@@ -17,7 +17,7 @@ def devices(
     as_json: options.Json = False,
 ) -> None:
     """List what can run here, and for the rest why not and the one command that would change it."""
-    from whichpu.campaign.plan import targets_within_reach
+    from whichpu.campaign.reach import targets_within_reach
     from whichpu.reports import terminal
 
     with place_of(board) as place:

@@ -162,7 +162,7 @@ def progress(rounds: int | None = None) -> Iterator[Watch | None]:
     if not sys.stderr.isatty():
         yield None
         return
-    from whichpu.campaign.plan import ROUNDS_LEAST
+    from whichpu.campaign.wishes import ROUNDS_LEAST
     from whichpu.reports.progress import Progress
 
     shown = Progress(min(ROUNDS_LEAST, rounds or ROUNDS_LEAST))

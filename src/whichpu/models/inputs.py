@@ -43,6 +43,12 @@ def random(specs: Sequence[TensorSpec], seed: int, samples: int = RANDOM_SAMPLES
     return [_random(generator, spec, (samples, *spec.shape)) for spec in specs]
 
 
+def save(samples: Sequence[npt.NDArray[Any]], path: Path) -> None:
+    """Write samples as workers read them, each ``[samples, *shape]``."""
+    with path.open("wb") as file:
+        np.savez(file, **{f"input_{index}": array for index, array in enumerate(samples)})  # type: ignore[arg-type]
+
+
 def from_npz(path: Path, specs: Sequence[TensorSpec]) -> Samples:
     """The user's samples: arrays named as the model's inputs, with or without a leading sample axis.
 
