@@ -20,7 +20,7 @@ SHARED_LEAST = 0.9
 WIDE = 0.1
 """A slow-down that is known to no better than this says little."""
 
-QUIETER = "stop other programs, or choose quieter CPUs: --on a=BACKEND,cpus=2"
+QUIETER = "stop other programs, or choose quieter CPUs: --on NAME=BACKEND,cpus=N"
 
 APART = "pin each to CPUs of its own: --on a=BACKEND,cpus=0 --on b=BACKEND,cpus=1"
 
