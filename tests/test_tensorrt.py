@@ -13,7 +13,7 @@ import pytest
 from worker_backends.conftest import save_onnx
 
 from whichpu.models import artefact
-from whichpu.worker.backends import tensorrt, tensorrt_layers
+from whichpu.worker.backends import tensorrt, tensorrt_engine, tensorrt_layers
 
 STANDIN = Path(__file__).parent / "standins" / "tensorrt"
 RECORDED = json.loads((Path(__file__).parent / "data" / "tensorrt" / "signatures.json").read_text())["versions"]
@@ -457,7 +457,7 @@ def test_an_engine_without_details_leaves_its_placement_unknown():
     ],
 )
 def test_errors_at_loading_in_plain_words(error, words):
-    assert words in tensorrt.refusal([error] if error else [], "10.3.0")
+    assert words in tensorrt_engine.refusal([error] if error else [], "10.3.0")
 
 
 def test_this_interpreter_has_no_tensorrt_and_says_how_to_get_it():

@@ -15,8 +15,7 @@ import os
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from .. import wire
-from . import FellBack, Refused, onnxbytes, tensorrt_layers
-from . import tensorrt as adapter
+from . import FellBack, Refused, onnxbytes, tensorrt_engine, tensorrt_layers
 
 NO_WORK = ("CONSTANT",)
 """Layers that only hold values: no unit runs them."""
@@ -46,11 +45,11 @@ def build(job: wire.Open, folder: str) -> Dict[str, str]:
     would run nothing."""
     import tensorrt as trt
 
-    said, unit = adapter.Said(trt), adapter.Unit(job.device)
-    adapter.plugins(trt, said)
+    said, unit = tensorrt_engine.Said(trt), tensorrt_engine.Unit(job.device)
+    tensorrt_engine.plugins(trt, said)
     builder = trt.Builder(said.logger)
     if unit.dla is not None:
-        adapter._core(unit.dla, int(builder.num_DLA_cores))
+        tensorrt_engine.check_core(unit.dla, int(builder.num_DLA_cores))
     graph = look(job.model)
     wish = wish_for(trt, job, graph)
     network, held = parsed(trt, builder, job.model, said, wish.typed, graph.kinds)
@@ -64,7 +63,7 @@ def build(job: wire.Open, folder: str) -> Dict[str, str]:
     placement = tensorrt_layers.placement_asked(asked, said.lines, job.device) if asked else None
     if placement is not None and not placement.units.get(job.device):
         raise FellBack("the builder put all %d layers on the GPU, none on the DLA" % len(asked), AS_GPU)
-    with open(os.path.join(folder, adapter.ENGINE), "wb") as file:
+    with open(os.path.join(folder, tensorrt_engine.ENGINE), "wb") as file:
         file.write(memoryview(plan))
     if cache is not None:
         _keep(config, job.options["timing_cache"])
@@ -139,7 +138,9 @@ def _scales(trt: Any, job: wire.Open, graph: Graph, dla: bool) -> None:
         )
 
 
-def parsed(trt: Any, builder: Any, path: str, said: "adapter.Said", typed: bool, kinds: List[str]) -> Tuple[Any, Any]:
+def parsed(
+    trt: Any, builder: Any, path: str, said: "tensorrt_engine.Said", typed: bool, kinds: List[str]
+) -> Tuple[Any, Any]:
     """The network, and the parser, which holds its weights. Raises :class:`Refused` with its errors, by operator."""
     network = builder.create_network(_creation(trt, typed))
     parser = trt.OnnxParser(network, said.logger)
@@ -234,7 +235,7 @@ def _profile(builder: Any, network: Any, config: Any, job: wire.Open) -> None:
 
 
 def on_dla(
-    trt: Any, config: Any, network: Any, job: wire.Open, core: int, said: "adapter.Said"
+    trt: Any, config: Any, network: Any, job: wire.Open, core: int, said: "tensorrt_engine.Said"
 ) -> List[tensorrt_layers.Asked]:
     """Put all on a DLA, and ask of each layer whether it can run there.
 
@@ -260,7 +261,7 @@ def on_dla(
     return asked
 
 
-def _asked(config: Any, layer: Any, said: "adapter.Said") -> tensorrt_layers.Asked:
+def _asked(config: Any, layer: Any, said: "tensorrt_engine.Said") -> tensorrt_layers.Asked:
     before = len(said.warnings)
     takes = bool(config.can_run_on_DLA(layer))
     words = [line[len(layer.name) + 2 :] if line.startswith(layer.name) else line for line in said.warnings[before:]]
@@ -320,10 +321,10 @@ def _write_notes(
         told["optimisation_level"] = facts["optimisation_level"]
     notes: Dict[str, Any] = {"effective": told, "tf32": wish.tf32, "asked": wish.asked}
     if "calibration" in job.options:
-        notes["calibration"] = adapter.fingerprint(job.options["calibration"])
+        notes["calibration"] = tensorrt_engine.fingerprint(job.options["calibration"])
     if placement is not None:
         notes["placement"] = dataclasses.asdict(placement)
-    with open(os.path.join(folder, adapter.NOTES), "w", encoding="utf-8") as file:
+    with open(os.path.join(folder, tensorrt_engine.NOTES), "w", encoding="utf-8") as file:
         json.dump(notes, file)
 
 
