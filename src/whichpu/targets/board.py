@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import collections
-import contextlib
-import dataclasses
 import getpass
 import hashlib
 import os
@@ -13,21 +10,19 @@ import shutil
 import socket
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from whichpu.errors import UserError
+from whichpu.targets.board_process import BoardProcess
 from whichpu.targets.inventory import BoardEntry
-from whichpu.targets.link import Link, WorkerTrouble
+from whichpu.targets.link import Link
 from whichpu.targets.local import QUIET
 from whichpu.targets.ssh import Connection, LostLink
-from whichpu.worker import wire
+from whichpu.targets.talk import ANSWER_S, Refused, Talk
 
-ANSWER_S = 60.0
-"""How long the keeper may take for what takes it no time; a loaded board is slow."""
 AGAIN_S = (1.0, 2.0, 5.0, 10.0, 20.0)
 """Pauses between tries at a lost link; the last one is repeated."""
 LARGE_BYTES = 10_000_000
@@ -46,7 +41,7 @@ class Clock(msgspec.Struct, kw_only=True, frozen=True):
     known_to_s: float
 
 
-class Board:
+class Board(Talk):
     """One board (:class:`whichpu.targets.place.Place`), held alone from :meth:`connect` to :meth:`close`.
 
     A method that finds the link gone raises :class:`LostLink`; :meth:`recover` then connects anew.
@@ -54,19 +49,14 @@ class Board:
 
     def __init__(self, name: str, entry: BoardEntry, tell: Callable[[str], None] = lambda words: None) -> None:
         """``tell`` hears what takes its time."""
-        self.name: str | None = name
+        super().__init__(name, tell)
         self.python: str | None = entry.python
-        self.entry, self.tell = entry, tell
+        self.entry = entry
         self.purpose = "a campaign"
-        self.link: Connection | None = None
-        self.number = 0
-        self.lines: dict[int, collections.deque[bytes]] = {}
-        self.ends: dict[int, tuple[int, str]] = {}
         self.hashes: dict[tuple[str, int, int], str] = {}
         self.first: Clock | None = None
         self.sessions: list[str] = []
         """Ours, that may still be there."""
-        self.given_up = False
         self.lost = 0
         self.waited_s = 0.0
 
@@ -117,12 +107,6 @@ class Board:
                     raise UserError(
                         f"{problem}, and did not come back in {self.entry.patience_s:g} s: {last}", last.remedy
                     ) from last
-
-    def close(self) -> None:
-        """End every worker, take all files away, give the board back."""
-        link, self.link = self.link, None
-        if link is not None:
-            link.close()
 
     def give_up(self) -> None:
         """End the link from another thread; the one that works with the board finds it lost."""
@@ -223,80 +207,6 @@ class Board:
             self.hashes[key] = _hash(path)
         return self.hashes[key]
 
-    # ------------------------------------------------------------ messages
-
-    def say_line(self, worker: int, line: bytes, patience_s: float) -> None:
-        """A line to a worker."""
-        self._connection().say({"do": "line", "worker": worker, "line": line.decode(), "patience_s": patience_s})
-
-    def wait_for(self, worker: int, timeout_s: float) -> bytes | None:
-        """What a worker wrote; nothing when it ended, ``None`` when it wrote nothing in time."""
-        deadline, queue = time.monotonic() + timeout_s, self.lines.setdefault(worker, collections.deque())
-        while not queue:
-            if worker in self.ends:
-                return b""
-            with self._unbroken():
-                message = self._connection().hear(max(0.0, deadline - time.monotonic()))
-            if message is None:
-                self._ask("clock")  # a worker that hangs, or a link that is gone?
-                break
-            self._keep(message)
-        lines = b"".join(queue)
-        queue.clear()
-        return lines or None
-
-    def order(self, what: str, worker: int) -> Any:
-        """Have something done to a worker. Raises :class:`ProcessLookupError` when it is gone."""
-        try:
-            return self._ask(what, worker=worker)
-        except Refused as problem:
-            raise ProcessLookupError(str(problem)) from problem
-
-    def _ask(
-        self, what: str, timeout_s: float | None = ANSWER_S, raw: Any = None, file: Any = None, **more: Any
-    ) -> Any:
-        """``timeout_s`` is the longest silence; ``None``: the board may be in use for hours."""
-        with self._unbroken():
-            link = self._connection()
-            self.number += 1
-            link.say({"id": self.number, "do": what, **more}, raw)
-            while True:
-                message = link.hear(3600.0 if timeout_s is None else timeout_s)
-                if message is None:
-                    if timeout_s is None:
-                        continue
-                    raise LostLink(f"{self.name} gave no word for {timeout_s:g} s")
-                if message.get("id") == self.number:
-                    break
-                if "bytes" in message and file is not None:
-                    link.take(message["bytes"], file, ANSWER_S)
-                self._keep(message)
-        if "failed" in message:
-            raise Refused(f"{self.name}: {message['failed']}", message.get("remedy"))
-        return message["done"]
-
-    @contextlib.contextmanager
-    def _unbroken(self) -> Iterator[None]:
-        """Nobody can go on with a link that was lost, or left in the middle of a message by Ctrl-C."""
-        try:
-            yield
-        except LostLink:
-            self._drop()
-            raise
-        except BaseException as problem:
-            self.given_up |= isinstance(problem, KeyboardInterrupt)
-            self.close()
-            raise
-
-    def _keep(self, message: dict[str, Any]) -> None:
-        """What a worker says, until it is asked for."""
-        if "line" in message:
-            self.lines.setdefault(message["worker"], collections.deque()).append(message["line"].encode() + b"\n")
-        elif "ended" in message:
-            self.ends[message["worker"]] = (message["ended"], message["tail"])
-        elif "busy" in message:
-            self.tell(f"{self.name} is in use by {message['busy']}; waiting for it")
-
     def _clock_once(self) -> Clock:
         asked_ns, asked_utc_ns = time.perf_counter_ns(), time.time_ns()
         told = self._ask("clock")
@@ -309,115 +219,8 @@ class Board:
             known_to_s=took_ns / 2e9,
         )
 
-    def _connection(self) -> Connection:
-        if self.link is None:
-            raise LostLink(f"the link to {self.name} was lost")
-        return self.link
-
     def _own(self) -> str:
         return str(self._connection().hello["folder"])
-
-    def _drop(self) -> None:
-        """Forget a link that is gone, and what was said on it."""
-        link, self.link = self.link, None
-        if link is not None:
-            link.close(0.0)
-        self.lines, self.ends = {}, {}
-
-
-class Refused(WorkerTrouble):
-    """The keeper says no."""
-
-    def __init__(self, message: str, remedy: str | None = None) -> None:
-        super().__init__("refused", message, remedy)
-
-
-class BoardProcess:
-    """A worker on a board (:class:`whichpu.targets.link.Process`)."""
-
-    def __init__(self, board: Board, number: int, pid: int) -> None:
-        self.board, self.number, self.pid = board, number, pid
-        self.patience_s = 0.0
-        self.expected: list[tuple[str, Path]] = []
-        self.used_up: list[str] = []
-
-    def write(self, line: bytes) -> None:
-        self.board.say_line(self.number, line, self.patience_s)
-
-    def read(self, timeout_s: float) -> bytes | None:
-        return self.board.wait_for(self.number, timeout_s)
-
-    def stop(self) -> None:
-        self.board.order("stop", self.number)
-
-    def go(self) -> None:
-        self.board.order("go", self.number)
-
-    def kill(self) -> None:
-        try:
-            self.board.order("kill", self.number)
-        except ProcessLookupError:
-            pass
-
-    def ended(self) -> int:
-        if self.number in self.board.ends:
-            return self.board.ends[self.number][0]
-        try:
-            return int(self.board.order("ended", self.number))
-        except ProcessLookupError:
-            return self.board.ends.get(self.number, (0, ""))[0]
-
-    def tail(self) -> str:
-        if self.number in self.board.ends:
-            return self.board.ends[self.number][1]
-        try:
-            return str(self.board.order("tail", self.number))
-        except ProcessLookupError:
-            return self.board.ends.get(self.number, (0, ""))[1]
-
-    def close(self) -> None:
-        try:
-            self.board.order("close", self.number)
-        except (LostLink, ProcessLookupError):  # the keeper ends its workers when it loses us
-            pass
-        self.board.lines.pop(self.number, None)
-
-    def carry(self, request: Any) -> Any:
-        self.expected, self.used_up = [], []
-        if isinstance(request, wire.Build):
-            return dataclasses.replace(request, job=self.carry(request.job))
-        if isinstance(request, wire.Open):
-            return dataclasses.replace(request, model=self._model(request))
-        changed: dict[str, str] = {}
-        for field in dataclasses.fields(request) if type(request) in wire.WITH_FILES else ():
-            if field.name == "inputs":
-                changed["inputs"] = self._inputs(Path(request.inputs), isinstance(request, wire.Infer))
-            elif field.name == "outputs":
-                name, changed["outputs"] = self.board.scratch()
-                self.expected.append((name, Path(request.outputs)))
-        return dataclasses.replace(request, **changed) if changed else request
-
-    def bring(self) -> None:
-        for name, path in self.expected:
-            self.board.fetch(name, path)
-        for folder in self.used_up:
-            self.board.remove(folder)
-        self.expected, self.used_up = [], []
-
-    def _model(self, job: wire.Open) -> str:
-        path = Path(job.model)
-        above = path.parent
-        files = [(path.name, path)] if path.is_file() else []
-        files += [(name, above / name) for name in job.beside]
-        return f"{self.board.send(files)}/{path.name}"
-
-    def _inputs(self, path: Path, once: bool) -> str:
-        """Samples as a file, or as a folder of files. A dataset's are used once, and would fill the board."""
-        files = [(path.name, path)] if path.is_file() else [(file.name, file) for file in sorted(path.iterdir())]
-        folder = self.board.send(files, passing=True)
-        if once:
-            self.used_up.append(folder)
-        return f"{folder}/{path.name}" if path.is_file() else folder
 
 
 def _hash(path: Path) -> str:
