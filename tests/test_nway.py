@@ -344,5 +344,5 @@ def test_a_contender_without_figures_is_one_row() -> None:
     gone = entry("gone", absent={"latency_mean": "it crashed"})
     (row,) = nway.held([with_mean("x", 1.0), gone])
     assert (row.verdict, row.reason) == ("not-comparable", "gone (gone.json): it crashed")
-    with pytest.raises(UserError, match="no contender is called 'gone'"):
+    with pytest.raises(UserError, match="'gone' has no figures to hold others against: it crashed"):
         nway.held([with_mean("x", 1.0), gone], "gone")

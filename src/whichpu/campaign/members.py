@@ -14,6 +14,7 @@ from whichpu.campaign import plan as planning
 from whichpu.campaign.building import build_all
 from whichpu.campaign.contenders import Contender, choose_loops
 from whichpu.campaign.plan import Plan
+from whichpu.campaign.reach import where
 from whichpu.campaign.watch import Watch
 from whichpu.campaign.wishes import Wishes, asked_loop
 from whichpu.errors import UserError
@@ -188,7 +189,7 @@ def members_of(named: Sequence[Named], plans: Mapping[Path, Plan], folder: Path,
         plan = plans[one.model]
         result = next(each for each in plan.campaign.results if each.name == str(number))
         if result.status != "pending":
-            raise UserError(f"{one.name} can't run here: {result.why}", result.remedy)
+            raise UserError(f"{one.name} can't run {where(plan.place)}: {result.why}", result.remedy)
         contender = next(each for each in plan.contenders if each.result is result)
         members.append(Member(_row(one, contender, plan, pins[number]), contender, plan, files[one.model]))
     return members

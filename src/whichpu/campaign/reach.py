@@ -146,7 +146,7 @@ def _ask_runtime(model: Model, found: list[Found], wishes: Wishes, place: Place)
         formats = [format for format in entry.description.formats if format in model.paths]
         if not entry.description.usable and formats and entry.named:
             why = entry.description
-            raise UserError(f"{entry.name} can't run here: {why.why_not}", why.remedy)
+            raise UserError(f"{entry.name} can't run {where(place)}: {why.why_not}", why.remedy)
         if not entry.description.usable or not formats:
             continue
         target = entry.target
@@ -161,7 +161,25 @@ def _ask_runtime(model: Model, found: list[Found], wishes: Wishes, place: Place)
     if troubles:
         raise _unopened(model, troubles, wishes.fail_on_fallback)
     has = ", ".join(sorted(model.paths))
-    raise UserError(f"no runtime here takes {model.path} ({has})", "see `whichpu devices` for what can be installed")
+    takers = _takers(set(model.paths), wishes.timeout_s, place)
+    named = f"{' and '.join(takers)} would: name one with --on; " if takers else ""
+    raise UserError(
+        f"no runtime that was asked for takes {model.path} ({has})",
+        f"{named}`whichpu devices` tells what each needs",
+    )
+
+
+def _takers(formats: set[str], timeout_s: float, place: Place) -> list[str]:
+    """Backends that take one of the formats, usable or not."""
+    with _started(place, timeout_s) as link:
+        backends = link.hello.backends
+    described = describe_all([(backend, None) for backend in backends], timeout_s, place=place)
+    return [backend for (backend, _), one in described.items() if formats & set(one.formats)]
+
+
+def where(place: Place) -> str:
+    """``here``, or ``on pi5``."""
+    return "here" if place.name is None else f"on {place.name}"
 
 
 def _unopened(model: Model, troubles: dict[str, WorkerTrouble], fail_on_fallback: bool) -> UserError:

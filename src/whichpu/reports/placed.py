@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from whichpu.reports import units
 from whichpu.reports.boundary import Grid, Text
+from whichpu.results.boundary import SIMULATED
 from whichpu.results.placement import elsewhere_in_words
 from whichpu.results.summary import Figures
 from whichpu.worker.wire import Placement
@@ -15,7 +16,7 @@ CPU = "cpu"
 
 def sentences(rows: Sequence[Figures]) -> list[str]:
     """One line for all contenders that ran, or were to run, elsewhere than on the CPU; none where there is none."""
-    ran = [f"{row.name}: {_in_short(row.placement)}" for row in rows if row.placement is not None and _told(row)]
+    ran = [f"{row.name}: {_in_short(row)}" for row in rows if _told(row)]
     return [f"Where operators ran: {'; '.join(ran)}."] if ran else []
 
 
@@ -33,7 +34,9 @@ def _told(row: Figures) -> bool:
     return row.placement is not None and (row.placement.asked != CPU or bool(row.placement.elsewhere))
 
 
-def _in_short(placement: Placement) -> str:
+def _in_short(row: Figures) -> str:
+    placement = row.placement
+    assert placement is not None
     if placement.unknown is not None:
         return f"not known ({placement.unknown})"
     count = sum(placement.units.values())
@@ -41,7 +44,8 @@ def _in_short(placement: Placement) -> str:
         return f"all {count:,} on {placement.asked}"
     others = [f"{part.operators:,} on {part.unit}" for part in placement.elsewhere]
     there = count - sum(part.operators for part in placement.elsewhere)
-    return ", ".join([f"{there:,} of {count:,} on {placement.asked}", *others])
+    simulated = " (simulated)" if row.boundary == SIMULATED else ""
+    return ", ".join([f"{there:,} of {count:,} on {placement.asked}", *others]) + simulated
 
 
 def _placed(name: str, placement: Placement) -> list[Text]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from whichpu.results.accuracy import unit_of
-from whichpu.results.boundary import boundary_doubts
+from whichpu.results.boundary import SIMULATED, boundary_doubts
 from whichpu.results.conditions import condition_doubts, merged
 from whichpu.results.irregular import latency_doubts
 from whichpu.results.linked import linked_doubts
@@ -25,7 +25,9 @@ TIES_ITSELF = "ties itself to CPUs"
 def doubts_of(result: Result, campaign: Campaign, median: Estimate | None) -> list[Doubt]:
     """All doubts about one contender's figures, the gravest first."""
     found = [_outputs(result, campaign), _answers(result, campaign), *placement_doubts(result)]
-    if median is not None:
+    if median is not None and result.boundary == SIMULATED:  # its times are none, and need no doubts
+        found += boundary_doubts(result, median)
+    elif median is not None:
         found += [_trouble(result), _unequal_threads(result, campaign), _pins_itself(result, campaign)]
         found += [_unequal_loop(result, campaign), _took_turns(result), _too_many_threads(result, campaign)]
         found += [_few_rounds(median, campaign), _wide(median, campaign), _unsteady(result), _pushed_aside(result)]

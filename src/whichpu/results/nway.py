@@ -65,7 +65,7 @@ def held(
     chosen = wanted(entries, metrics)
     bases = [base_of(group, baseline) for group in groups]
     if baseline is not None and not any(bases):
-        raise UserError(f"no contender is called {baseline!r}", f"choose one of: {_names(groups)}")
+        raise _no_base(groups, baseline)
     sources = _Paired(campaigns or {})
     return [
         row
@@ -73,6 +73,15 @@ def held(
         if base is not None
         for row in _rows(group, base, chosen, sources)
     ]
+
+
+def _no_base(groups: list[list[Contender]], baseline: str) -> UserError:
+    """Why nothing can be held against ``baseline``: it has no figures, or is not there."""
+    for each in (each for group in groups for each in group):
+        if baseline in (each.name, each.entry.contender):
+            why = next(iter(each.entry.absent.values()), "the file holds none")
+            return UserError(f"{baseline!r} has no figures to hold others against: {why}", "name another contender")
+    return UserError(f"no contender is called {baseline!r}", f"choose one of: {_names(groups)}")
 
 
 def pairs(
