@@ -157,6 +157,7 @@ def _ask_runtime(model: Model, found: list[Found], wishes: Wishes, place: Place)
             with place.start(target.python, timeout_s=wishes.timeout_s, where=entry.name) as link:
                 return link.ask(job, wire.Opened).inputs
         except WorkerTrouble as trouble:
+            trouble.remedy = remedy_in(target.python or place.python, trouble.remedy)
             troubles[entry.name] = trouble
     if troubles:
         raise _unopened(model, troubles, wishes.fail_on_fallback)

@@ -92,7 +92,7 @@ def switch(job: wire.Open, name: str, default: str = "off") -> bool:
     """An option that is on or off. Raises :class:`Refused` for anything else."""
     text = job.options.get(name, default)
     if text not in BOOLEANS:
-        raise Refused("%s=%s is neither on nor off" % (name, text))
+        raise Refused("%s=%s is neither on nor off" % (name, text), "write %s=on, or leave it out" % name)
     return BOOLEANS[text]
 
 
@@ -100,7 +100,7 @@ def chosen(job: wire.Open, name: str, values: Sequence[str], default: str) -> st
     """An option's value. Raises :class:`Refused` for one that is not among ``values``."""
     text = job.options.get(name, default)
     if text not in values:
-        raise Refused("%s=%s is not one of: %s" % (name, text, ", ".join(values)))
+        raise Refused("%s=%s is not one of: %s" % (name, text, ", ".join(values)), "leave it out, or write one of them")
     return text
 
 
@@ -112,14 +112,14 @@ def version(package: str) -> Optional[str]:
         return None
 
 
-def run(words: Sequence[str], what: str) -> None:
+def run(words: Sequence[str], what: str, remedy: Optional[str] = None) -> None:
     """Run a compiler's program. Raises :class:`Refused` with its first error, or with how it died."""
     ended = subprocess.run(list(words), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
     if ended.returncode == 0:
         return
     text = ended.stdout.decode("utf-8", "replace")
     how = "was killed by signal %d" % -ended.returncode if ended.returncode < 0 else "ended with %d" % ended.returncode
-    raise Refused("%s %s: %s" % (what, how, first_error(text)))
+    raise Refused("%s %s: %s" % (what, how, first_error(text)), remedy)
 
 
 def first_error(text: str) -> str:

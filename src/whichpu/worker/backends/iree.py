@@ -90,7 +90,8 @@ def build(job: wire.Open, folder: str) -> Dict[str, str]:
         importer = [sys.executable, "-m", "iree.compiler.tools.import_onnx", source, "-o", imported]
         compiling.run(importer + ["--opset-version", OPSET], "iree-import-onnx")
         compiler = [sys.executable, "-m", "iree.compiler.tools.scripts.iree_compile", imported]
-        compiling.run(compiler + words + ["-o", os.path.join(folder, MODULE)], "iree-compile")
+        chip = "leave target= out, or name a chip that iree-compile knows" if "target" in job.options else None
+        compiling.run(compiler + words + ["-o", os.path.join(folder, MODULE)], "iree-compile", chip)
         facts = compiling.specs_of(model)
     facts.told = facts_told
     facts.save(folder)
@@ -99,7 +100,7 @@ def build(job: wire.Open, folder: str) -> Dict[str, str]:
 
 def open(job: wire.Open) -> "Iree":
     if job.device not in DEVICES:
-        raise Refused("IREE runs on %s here, not on %r" % (", ".join(DEVICES), job.device))
+        raise Refused("IREE runs on %s here, not on %r" % (", ".join(DEVICES), job.device), "write iree:cpu")
     lacks = _lacks(job.device)
     if lacks:
         raise Refused("IREE finds no device %r here: %s" % (job.device, lacks), "install the driver of the device")
@@ -189,7 +190,7 @@ def placement_of(device: str, path: str) -> wire.Placement:
 def _settings(job: wire.Open) -> "Tuple[Dict[str, str], List[str]]":
     """What the compiler is told, as facts and as its options. Raises :class:`Refused`."""
     if job.device not in DEVICES:
-        raise Refused("IREE compiles for %s, not for %r" % (", ".join(DEVICES), job.device))
+        raise Refused("IREE compiles for %s, not for %r" % (", ".join(DEVICES), job.device), "write iree:cpu")
     device, chip = DEVICES[job.device]
     words, told = (
         list(device),

@@ -71,7 +71,7 @@ def interpreter(job: wire.Open, delegates: Optional[List[Any]] = None) -> Any:
     """The model in an interpreter; ``delegates`` have taken what they take, XNNPACK takes the rest later."""
     module, asked = importlib.import_module(_package() + ".interpreter"), job.options.get("xnnpack", "on")
     if asked not in ("on", "off"):
-        raise Refused("xnnpack=%s is neither on nor off" % asked)
+        raise Refused("xnnpack=%s is neither on nor off" % asked, "write xnnpack=off, or leave it out")
     more: Dict[str, Any] = {"experimental_delegates": delegates} if delegates else {}
     if asked == "off":
         more["experimental_op_resolver_type"] = module.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES

@@ -49,7 +49,7 @@ def open(job: wire.Open) -> Session:
     """The model on ``job.device``, by the delegate named or the device's own, else by LiteRT's accelerator."""
     if job.device not in LIBRARIES:
         there = ", ".join(["cpu"] + sorted(LIBRARIES))
-        raise Refused("LiteRT has no device %r; it has: %s" % (job.device, there))
+        raise Refused("LiteRT has no device %r; it has: %s" % (job.device, there), "write litert:cpu, or one of them")
     library = job.options.get("delegate") or LIBRARIES[job.device]
     if library:
         return Delegated(litert.interpreter(job, [_delegate(library, job)]), job, library)

@@ -20,6 +20,8 @@ from . import Arrays, Refused, Session, WhyNot, not_installed
 FORMATS = ("mxnet", "onnx")
 OPTIONS: Dict[str, str] = {}
 RARE = True
+LONGEST = 400
+SHAPES = "give each input the shape that the model was trained for: --shape NAME=1x3x224x224"
 SYMBOL, PARAMS = "-symbol.json", "-0000.params"
 NAMES = {"float32": "fp32", "float16": "fp16", "int8": "int8", "uint8": "int8"}
 
@@ -50,6 +52,7 @@ class MxNet(Session):
     def __init__(self, job: wire.Open) -> None:
         import mxnet
 
+        context = _context(mxnet, job)
         symbol, arguments, auxiliary = _loaded(mxnet, job)
         held = set(arguments) | set(auxiliary)
         names = [name for name in symbol.list_inputs() if name not in held]
@@ -64,8 +67,12 @@ class MxNet(Session):
             return  # the file tells no shapes: the host asks its user for them
         shapes = {spec.name: tuple(spec.shape) for spec in self.inputs}
         types = {spec.name: spec.dtype for spec in self.inputs}
-        executor = symbol.simple_bind(_context(mxnet, job), grad_req="null", type_dict=types, **shapes)
-        executor.copy_params_from(arguments, auxiliary, allow_extra_params=True)
+        try:
+            executor = symbol.simple_bind(context, grad_req="null", type_dict=types, **shapes)
+            executor.copy_params_from(arguments, auxiliary, allow_extra_params=True)
+            mxnet.nd.waitall()  # it copies later, and fails then
+        except Exception as problem:
+            raise Refused("MXNet can't bind the model to these inputs: %s" % _said(problem), SHAPES) from problem
         self.executor = executor
         told = zip(symbol.list_outputs(), executor.outputs)
         self.outputs = [wire.TensorSpec(name, numpy.dtype(out.dtype).name, list(out.shape)) for name, out in told]
@@ -109,17 +116,20 @@ def _loaded(mxnet: Any, job: wire.Open) -> "Tuple[Any, Dict[str, Any], Dict[str,
     try:
         symbol = mxnet.sym.load(job.model)
         saved = mxnet.nd.load(job.model.replace(SYMBOL, PARAMS))
-    except mxnet.base.MXNetError as problem:
-        words = str(problem).strip().splitlines()
-        said = next((line for line in reversed(words) if "Check failed" in line or "rror" in line), words[-1])
-        raise Refused(
-            "MXNet can't read the model: %s" % said.strip(), "save it again with save_checkpoint"
-        ) from problem
+    except Exception as problem:
+        said = "its bytes are no text" if isinstance(problem, UnicodeError) else _said(problem)
+        raise Refused("MXNet can't read the model: %s" % said, "save it again with save_checkpoint") from problem
     if not isinstance(saved, dict):
         raise Refused("the .params file has no names", "save it again with mxnet.model.save_checkpoint")
     parts = [(name.partition(":"), array) for name, array in saved.items()]
     arguments = {name: array for (kind, _, name), array in parts if kind == "arg"}
     return symbol, arguments, {name: array for (kind, _, name), array in parts if kind == "aux"}
+
+
+def _said(problem: Exception) -> str:
+    """MXNet's own sentence, from among its traceback through C++."""
+    words = " ".join(str(problem).split())
+    return words.rpartition("Error: ")[2].strip(" :")[:LONGEST] or type(problem).__name__
 
 
 def _imported(job: wire.Open) -> "Tuple[Any, Dict[str, Any], Dict[str, Any]]":

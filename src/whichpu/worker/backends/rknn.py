@@ -296,7 +296,7 @@ def _refuse(step: str, said: List[str], trouble: Optional[BaseException], facts:
             % (facts.toolkit, board, words[0]),
             NEWER,
         ) from trouble
-    remedy = None
+    remedy = "write a chip that this RKNN-Toolkit2 knows, as platform=rk3588" if step == "config" else None
     if facts is not None and re.search("librknnrt|dynamic library|rknpu|/dev/", text):
         remedy = "see that librknnrt.so lies in /usr/lib, and that the NPU's driver is loaded and may be used by you"
     raise Refused("RKNN's %s fails: %s" % (step, "; ".join(words)), remedy) from trouble

@@ -157,7 +157,7 @@ def _refuse_others(job: wire.Open) -> None:
             "build TVM 0.18 with USE_ETHOSN, and name its interpreter with python=",
         )
     if job.device not in ("cpu", "cuda"):
-        raise Refused("WhichPU runs TVM on cpu, cuda and ethos-n, not on %r" % job.device)
+        raise Refused("WhichPU runs TVM on cpu, cuda and ethos-n, not on %r" % job.device, "write tvm:cpu")
     if job.device == "cuda" and not tvm.cuda(0).exist:
         raise Refused("TVM finds no CUDA device here", "install NVIDIA's driver, or write tvm:cpu")
     if job.format != "onnx":
