@@ -1,0 +1,42 @@
+"""What is mistyped is answered with what it was near to."""
+
+import pytest
+
+from whichpu.campaign.reach import describe
+from whichpu.campaign.wishes import Wishes
+from whichpu.commands.defaults import of_run
+from whichpu.commands.run import run
+from whichpu.errors import UserError
+from whichpu.worker.backends import no_option
+
+
+def of_toml(text, tmp_path, monkeypatch):
+    (tmp_path / "whichpu.toml").write_text(f"[run]\n{text}\n")
+    monkeypatch.setenv("WHICHPU_TOML", str(tmp_path / "whichpu.toml"))
+    return of_run(run, ["run"])["run"]
+
+
+def test_a_backend():
+    with pytest.raises(UserError, match="no backend is called 'onnxrutime'") as trouble:
+        describe(Wishes(on=("onnxrutime:cpu",)))
+    assert trouble.value.remedy.startswith("did you mean onnxruntime? there are: ")
+
+
+@pytest.mark.parametrize(
+    ("typed", "remedy"),
+    [("thread", "did you mean threads=?"), ("enginee", "did you mean engine=?"), ("zzz", "leave it out; docs/")],
+)
+def test_an_option_of_a_target(typed, remedy):
+    refused = no_option("opencv", typed, {"engine": ""})
+    assert str(refused) == f"opencv has no option '{typed}'; it takes: engine"
+    assert refused.remedy.startswith(remedy)
+
+
+def test_one_text_does_for_an_option_that_may_be_repeated(tmp_path, monkeypatch):
+    found = of_toml('on = "null:cpu"\nform = "a.tflite"\nbudget = 3', tmp_path, monkeypatch)
+    assert found == {"on": ["null:cpu"], "form": [str(tmp_path / "a.tflite")], "budget": "3"}
+
+
+def test_a_list_of_lists(tmp_path, monkeypatch):
+    with pytest.raises(UserError, match="on in \\[run\\] is a list of lists"):
+        of_toml('on = [["null:cpu"]]', tmp_path, monkeypatch)
