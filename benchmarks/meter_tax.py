@@ -22,6 +22,7 @@ import page
 
 from whichpu.campaign import metering, plan, run
 from whichpu.campaign.watch import Silence
+from whichpu.campaign.wishes import Wishes
 from whichpu.models import artefact
 from whichpu.results.energy import meter_cost
 from whichpu.results.latencies import median
@@ -63,7 +64,7 @@ def tree(root: Path) -> Path:
 
 def campaign(model: Path, meters: str, root: Path, on: str, seed: int, rounds: int = 5) -> Campaign:
     """One campaign of so many rounds on one target."""
-    wishes = plan.Wishes(on=(on,), seed=seed, rounds_least=rounds, rounds_most=rounds, meters=meters, root=str(root))
+    wishes = Wishes(on=(on,), seed=seed, rounds_least=rounds, rounds_most=rounds, meters=meters, root=str(root))
     return run.run(plan.make(artefact.load(model, [], {}, False), wishes, Silence()), None, Silence())
 
 

@@ -353,7 +353,7 @@ def test_two_boards_and_this_machine_are_one_file(cli, sshd, told):
     ran = cli("run", GRU, *targets, *[*QUICK[:-1], 3], "-o", "out.json", "--resume")
     assert ran.status == 1
     assert "nano: /nowhere/python does not start there" in ran.err
-    assert "Kept: measured meanwhile: pi5, here" in ran.err
+    assert "Kept: what was measured meanwhile (pi5, here), in out.json" in ran.err
     after = {campaign.board: len(campaign.results[0].readings) for campaign in fleet.load(path).campaigns}
     assert after == {"pi5": 3, "nano": 1, None: 3}
     sshd.far.is_left_as(before)
