@@ -241,7 +241,9 @@ def test_int8_takes_its_scales_from_a_cache(around, model, tmp_path):
     cache.write_bytes(b"TRT-100300-EntropyCalibration2\nx: 3c010a14\n")
     found = whole(tmp_path, model, "dla0", engine="int8", calibration=str(cache))
     assert {"INT8", "FP16"} <= set(found["build"]["facts"]["flags"].split(", "))
-    cache.write_bytes(b"TRT-100300-EntropyCalibration2\nx: 3f800000\n")
+    cache.write_bytes(b"of another tool")
+    failed = whole(tmp_path, model, "dla0", engine="int8", calibration=str(cache))["build"]
+    assert failed["message"].startswith("TensorRT can't build it: Calibration failure")
     again = worker(("open", job(model, "dla0", found["folder"], engine="int8", calibration=str(cache))))[0]
     assert "has changed since this engine was built" in again["message"]
     assert again["remedy"] == "give the file another name"

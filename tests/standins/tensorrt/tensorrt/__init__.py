@@ -221,8 +221,16 @@ class Builder:
         if "build_error" in TOLD:
             self._logger.log(ILogger.Severity.ERROR, TOLD["build_error"])
             return None
-        if config.profiles and getattr(config, "int8_calibrator", None) is not None:
-            assert config.calibrated == config.profiles[0].shapes
+        calibrator = getattr(config, "int8_calibrator", None)
+        if calibrator is not None:
+            assert not config.profiles or config.calibrated == config.profiles[0].shapes
+            assert calibrator.get_batch_size() == 1
+            if not calibrator.read_calibration_cache().startswith(b"TRT-"):
+                assert calibrator.get_batch(["x"]) is None
+                self._logger.log(
+                    ILogger.Severity.ERROR, "Calibration failure occurred with no scaling factors detected"
+                )
+                return None
         plan = {"onnx": base64.b64encode(network.onnx).decode(), "chip": CHIP, "layers": self._layers(network, config)}
         plan["shapes"] = config.profiles[0].shapes if config.profiles else {}
         head = b"ftrt" + bytes(20) + bytes(int(part) for part in __version__.split(".")) + b"\0"
