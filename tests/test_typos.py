@@ -1,12 +1,17 @@
 """What is mistyped is answered with what it was near to."""
 
-import pytest
+import io
 
+import pytest
+from rich.console import Console
+
+from whichpu.api.boards import Visited
 from whichpu.campaign.reach import describe
 from whichpu.campaign.wishes import Wishes
 from whichpu.commands.defaults import of_run
 from whichpu.commands.run import run
 from whichpu.errors import UserError
+from whichpu.reports import boards
 from whichpu.worker.backends import no_option
 
 
@@ -40,3 +45,13 @@ def test_one_text_does_for_an_option_that_may_be_repeated(tmp_path, monkeypatch)
 def test_a_list_of_lists(tmp_path, monkeypatch):
     with pytest.raises(UserError, match="on in \\[run\\] is a list of lists"):
         of_toml('on = [["null:cpu"]]', tmp_path, monkeypatch)
+
+
+def test_a_board_that_is_not_reached_stands_below_the_table():
+    gone = Visited(name="gone", host="me@gone", why_not="gone: no host is called me@gone", remedy="see your ssh config")
+    there = Visited(name="pi5", host="pi", reached=True, machine="Pi", python="3.11", usable=["null:cpu@pi5"])
+    stream = io.StringIO()
+    boards.show([gone, there], Console(file=stream, width=100))
+    text = stream.getvalue()
+    assert "gone (me@gone): not reached: no host is called me@gone\n  Try: see your ssh config\n" in text
+    assert "nothing yet: whichpu devices --board pi5" in text and text.index("pi5") < text.index("gone")

@@ -51,7 +51,10 @@ TRANSFERS = {"end_to_end": True, "with transfers": True, "without transfers": Fa
 MEASURED_ONLY = ("size",)
 """Of these an estimate is as good as a measurement."""
 
-TWO_FILES = "from two files: not measured side by side, so that what the machines did meanwhile is in no interval"
+TWO_FILES = (
+    "from two files, or two machines: not measured side by side, so that what the machines did meanwhile is in no"
+    " interval"
+)
 TWO = ("one", "other")
 """Stand for the names of two files where no sentence has them, so that each is made once."""
 WORDS_MOST = 90

@@ -128,7 +128,7 @@ said(
 )
 said(
     "advice.two-files",
-    "{contender} and {other} are from two files: they were not measured side by side.",
+    "{contender} and {other} were not measured side by side: they are from two files, or two machines.",
 )
 said(
     "advice.scopes",
