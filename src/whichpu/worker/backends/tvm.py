@@ -1,9 +1,9 @@
 """Apache TVM: ``tvm:cpu``, ``tvm:cuda``, and ``tvm:ethos-n`` by a TVM up to 0.18 with Relay (``tvm_relay``).
 
 A current TVM reads ONNX into Relax, compiles it with its default pipeline (no tuning) and runs it in a virtual machine.
-Lowest-overhead call: the machine's ``invoke_stateful`` on inputs that were set once. On CUDA each call sets the inputs
-anew from host memory and copies the outputs back. Read after apache-tvm 0.27.0: tvm/runtime/vm.py,
-relax/frontend/onnx/onnx_frontend.py, relax/pipeline.py.
+Lowest-overhead call: the machine's ``invoke_stateful`` on inputs that were set once. On CUDA each call copies the
+inputs into these from host memory (half of what setting them anew costs), and the outputs back. Read after apache-tvm
+0.27.0: tvm/runtime/vm.py, relax/frontend/onnx/onnx_frontend.py, relax/pipeline.py.
 """
 
 from __future__ import annotations
@@ -111,23 +111,23 @@ class Tvm(Session):
         slots = dict(zip(self.order, arrays))
         self.held = [numpy.array(slots[index], order="C") for index in range(len(arrays))]
         self.run = functools.partial(self.machine.module["invoke_stateful"], "main")
-        self._set_inputs()
+        import tvm
+
+        given = [tvm.runtime.tensor(array, self.device) for array in self.held]
+        self.machine.set_input("main", *given)  # it keeps tensors that are on its device, and copies others
+        self.moves = [functools.partial(tensor.copyfrom, array) for tensor, array in zip(given, self.held)]
         return self.run if self.placement is None else self._move_and_run
 
     def read(self) -> Arrays:
         return [array.copy() for array in (self.moved if self.moved is not None else self._fetched())]
 
     def close(self) -> None:
-        self.machine, self.held, self.moved = None, [], None
-
-    def _set_inputs(self) -> None:
-        import tvm
-
-        self.machine.set_input("main", *[tvm.runtime.tensor(array, self.device) for array in self.held])
+        self.machine, self.held, self.moves, self.moved = None, [], [], None
 
     def _move_and_run(self) -> None:
         """Host memory to host memory; copying an output waits for the device."""
-        self._set_inputs()
+        for move in self.moves:
+            move()
         self.run()
         self.moved = self._fetched()
 
