@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from test_tensorrt import around, libraries, model  # noqa: F401
 
 from whichpu import api
-from whichpu.campaign import members
+from whichpu.campaign import members, rows
 from whichpu.campaign import together as campaign
 from whichpu.campaign.lookout import Lookout
 from whichpu.errors import UserError
@@ -27,6 +27,7 @@ from whichpu.results import together as results
 from whichpu.results.column import pack
 from whichpu.results.schema import Look, Watched
 from whichpu.stats.overlap import Stretch, counted, shared
+from whichpu.targets.link import WorkerTrouble
 from whichpu.worker import endure, wire
 
 HERE = Path(__file__).parent
@@ -493,3 +494,9 @@ def test_only_a_together_file_is_replaced(inside, models):
     ran = inside("together", models.mlp, *PAIR, *QUICK, "-o", "other.json", "--overwrite")
     assert ran.status == 1
     assert "is not a together file" in ran.err
+
+
+def test_a_fallback_is_a_refusal_and_pip_is_the_contenders_own(golden):
+    row = golden.rows[0]
+    rows.enter_trouble(row, WorkerTrouble("fallback", "all of it ran on the CPU", "pip install x"), "/opt/python")
+    assert (row.status, row.remedy, row.words) == ("refused", "/opt/python -m pip install x", None)
