@@ -149,6 +149,13 @@ def test_the_stand_in_has_hailorts_signatures(hailort, path):
     assert signature(hailort, path) == SIGNATURES[path]
 
 
+def test_names_of_statuses_come_from_where_hailort_has_them(hailort):
+    from hailo_platform.pyhailort import pyhailort
+
+    assert str(inspect.signature(pyhailort.get_status_message)) == "(status_code)"
+    assert pyhailort.get_status_message(73) == "HAILO_DEVICE_IN_USE"
+
+
 def without_timeout(self, bindings):
     raise AssertionError("never reached")
 

@@ -2,7 +2,7 @@
  *
  * Interface: external_delegate_interface.h; layouts: the first fields of tensorflow/lite/core/c/common.h (TensorFlow 2.19
  * to 2.21; they have stood in this order since 2.3). Options: `take` (how many of the first operators; default: all),
- * `fail` (creating it fails with these words). It takes ADD of a tensor to itself, so that k of them are 2^k times.
+ * `widest` (none of more rows), `fail` (creating it fails with these words). It takes ADD of a tensor to itself, so that k of them are 2^k times.
  */
 #include <stdint.h>
 #include <stdlib.h>
@@ -48,7 +48,7 @@ struct Delegate {
     void (*FreeBufferHandle)(Context *, Delegate *, int *);
     int64_t flags;
     void *opaque_delegate_builder;
-    int take;
+    int take, widest;
 };
 
 static void *init(Context *context, const char *buffer, size_t length) {
@@ -74,7 +74,8 @@ static int choose(Context *context, Delegate *delegate) {
         Registration *kind;
         int number = plan->data[i];
         if (context->GetNodeAndRegistration(context, number, &node, &kind)) return 1;
-        if (kind->builtin_code == 0 && node->inputs->size == 2 && node->inputs->data[0] == node->inputs->data[1])
+        if (kind->builtin_code == 0 && node->inputs->size == 2 && node->inputs->data[0] == node->inputs->data[1]
+            && context->tensors[node->inputs->data[0]].dims->data[0] <= delegate->widest)
             chosen->data[chosen->size++] = number; /* 0: ADD */
     }
     Registration kernel = {init, release, prepare, invoke, 0, 0, "TestDelegate", 1, 0, 0, 0};
@@ -86,9 +87,10 @@ static int choose(Context *context, Delegate *delegate) {
 void *tflite_plugin_create_delegate(char **keys, char **values, size_t count, void (*report)(const char *)) {
     Delegate *made = calloc(1, sizeof *made);
     made->Prepare = choose;
-    made->take = 1 << 20;
+    made->take = made->widest = 1 << 20;
     for (size_t i = 0; i < count; i++) {
         if (!strcmp(keys[i], "take")) made->take = atoi(values[i]);
+        else if (!strcmp(keys[i], "widest")) made->widest = atoi(values[i]);
         else {
             report(strcmp(keys[i], "fail") ? "unknown option" : values[i]);
             free(made);

@@ -151,6 +151,20 @@ def test_what_a_delegate_leaves_is_told(asked, tmp_path, delegate):
     numpy.testing.assert_array_equal(asked.run([samples])[0], 8 * samples[0])
 
 
+def test_a_delegate_is_asked_again_for_other_sizes(asked, tmp_path, delegate):
+    """LiteRT does so when an input is resized, and tells nobody that the delegate then takes none."""
+    path = tiny(tmp_path / "add.tflite", count=3, last="RELU")
+    job = through(delegate, path, "widest:2+take:2")
+    job.inputs = [wire.TensorSpec("x", "float32", [2, 4])]
+    opened = asked.ask(job)
+    assert opened["placement"]["units"] == {"npu": 2, "cpu": 2}
+    assert opened["effective"]["xnnpack"] == "2 of 4 operators"
+    numpy.testing.assert_array_equal(asked.run([numpy.ones((1, 2, 4), "float32")])[0], numpy.full((2, 4), 8.0))
+    job.inputs = [wire.TensorSpec("x", "float32", [3, 4])]
+    failure = asked.ask(job)["failure"]
+    assert failure["kind"] == "fallback" and "took none of the model's 4 operators" in failure["message"]
+
+
 def test_a_delegate_that_takes_nothing_fell_back(asked, tmp_path, delegate):
     path = tiny(tmp_path / "add.tflite")
     failure = asked.ask(through(delegate, path, "take:0"))["failure"]

@@ -297,7 +297,7 @@ def _notes(rows: list[Figures], campaign: Campaign) -> list[str]:
     return notes + [
         f"Not given for {row.name}: {reason}."
         for row in rows
-        if not row.yardstick
+        if not row.yardstick and row.boundary != SIMULATED
         for figure, reason in row.missing.items()
         if figure not in PARTS
     ]

@@ -11,7 +11,7 @@ import collections
 import importlib
 import importlib.util
 import re
-from typing import Any, Callable, Dict, List, Optional, Set, Tuple
+from typing import Any, Callable, Dict, FrozenSet, List, Optional, Set, Tuple
 
 import numpy
 
@@ -79,9 +79,8 @@ def interpreter(job: wire.Open, delegates: Optional[List[Any]] = None) -> Any:
 
 
 class LiteRt(Session):
-    def __init__(self, interpreter: Any, job: wire.Open) -> None:
+    def __init__(self, interpreter: Any, job: wire.Open, earlier: FrozenSet[int] = frozenset()) -> None:
         self.interpreter = interpreter
-        earlier = taken(interpreter._get_ops_details())
         self.precision = precision_of(interpreter)  # before XNNPACK takes operators over
         signature = _signature(interpreter)
         feeds = _ordered(interpreter.get_input_details(), signature.get("inputs", {}))
@@ -246,7 +245,7 @@ def taken(rows: List[Dict[str, Any]]) -> Set[int]:
     return found
 
 
-def _by_xnnpack(interpreter: Any, earlier: Set[int]) -> str:
+def _by_xnnpack(interpreter: Any, earlier: FrozenSet[int]) -> str:
     """How many operators XNNPACK took; ``earlier`` are those that another delegate had taken."""
     rows = interpreter._get_ops_details()
     count = len([row for row in rows if row["op_name"] != DELEGATE])

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import collections
 import ctypes
+import dataclasses
 import importlib
 import importlib.util
 import os
@@ -65,14 +66,31 @@ class Delegated(litert.LiteRt):
     """A model of which a delegate runs a part; the interpreter runs the rest on the CPU."""
 
     def __init__(self, interpreter: Any, job: wire.Open, library: str) -> None:
-        rows = interpreter._get_ops_details()  # before XNNPACK takes its own
+        rows = _rows(interpreter, job, library)
         self.placement = placement_of(rows, job.device, os.path.basename(library))
-        super().__init__(interpreter, job)
+        super().__init__(interpreter, job, frozenset(litert.taken(rows)))
         self.effective["delegate"] = library
         self.effective.update(("delegate %s" % key, value) for key, value in _options(job).items())
         if "fp" in self.precision.ran:
             evidence = "%s; the delegate doesn't tell what it computes in" % self.precision.evidence
             self.precision = wire.Precision("unknown", evidence)
+
+
+def _rows(interpreter: Any, job: wire.Open, library: str) -> List[Dict[str, Any]]:
+    """The operators, and what the delegate took of them, before XNNPACK takes its own.
+
+    When an input gets another size, LiteRT asks the delegate anew, which may then take fewer without a word: so that is
+    looked at in an interpreter without XNNPACK.
+    """
+    if not job.inputs or sorted(_shapes(interpreter)) == sorted(spec.shape for spec in job.inputs):
+        return list(interpreter._get_ops_details())
+    plain = dataclasses.replace(job, options=dict(job.options, xnnpack="off"))
+    resized = litert.LiteRt(litert.interpreter(plain, [_delegate(library, job)]), plain)
+    return list(resized.interpreter._get_ops_details())
+
+
+def _shapes(interpreter: Any) -> List[List[int]]:
+    return [[int(size) for size in detail["shape"]] for detail in interpreter.get_input_details()]
 
 
 def placement_of(rows: List[Dict[str, Any]], unit: str, library: str) -> wire.Placement:
