@@ -50,6 +50,13 @@ def test_its_outputs_are_told(campaign):
     assert f"Simulated, so without times ({simulated}" in terminal.plain(campaign)
 
 
+def test_nothing_is_said_of_its_times_but_that_they_are_none(campaign):
+    (simulated,), _ = split(campaign)
+    row = next(row for row in summarize(campaign) if row.name == simulated)
+    assert {doubt.kind for doubt in row.doubts if doubt.touches == "latency"} <= {"simulated"}
+    assert f"Not given for {simulated}" not in terminal.plain(campaign)
+
+
 def test_alone_it_leaves_no_answer(campaign):
     campaign.results = [result for result in campaign.results if result.boundary == SIMULATED]
     assert why_stopped(campaign) == "Only a simulator ran: it has outputs, but no times."

@@ -454,3 +454,4 @@ def test_the_real_provider(small, tmp_path, name, target):
     )
     (row,) = json.loads(out.read_text())["results"]
     assert row["status"] == "measured" and row["placement"]["units"][target.split(":")[1].split(",")[0]] == 3
+    assert row["boundary"] == ("simulated" if name == "QNN" else "end_to_end")  # on x86 an HTP is one

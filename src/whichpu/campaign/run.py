@@ -88,7 +88,8 @@ def _enter(seat: Seat, plan: Plan) -> None:
         return
     seat.contender.trouble(seat.trouble)
     indices = [spec.name for spec in plan.campaign.model.inputs if np.dtype(spec.dtype).kind in "iu"]
-    if result.status == "refused" and result.effective and indices and plan.random:  # it loaded, then failed
+    failed = result.status == "refused" and not result.fell_back and result.effective  # it loaded, then failed
+    if failed and indices and plan.random:
         result.remedy = (
             f"random data may be out of range for {', '.join(indices)}: give real samples with --data FILE.npz"
         )

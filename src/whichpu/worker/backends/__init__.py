@@ -97,6 +97,10 @@ NO_PARTS: Dict[str, str] = {
 Arrays = List["numpy.ndarray[Any, Any]"]
 
 
+SIMULATED = "simulated"
+"""The boundary of what a simulator computed: its outputs count, its times don't, and it is ranked with none."""
+
+
 class WhyNot(NamedTuple):
     """Why a backend can't run here, and the one command that would change it."""
 

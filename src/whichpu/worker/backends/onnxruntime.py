@@ -25,7 +25,7 @@ from typing import Any, Callable, Dict, List, Optional, Tuple
 import numpy
 
 from .. import wire
-from . import Arrays, Refused, Session, WhyNot, not_installed, onnxbytes
+from . import SIMULATED, Arrays, Refused, Session, WhyNot, not_installed, onnxbytes
 from . import onnxruntime_device as on_device
 from . import onnxruntime_placement as placement
 from . import onnxruntime_providers as providers
@@ -94,6 +94,8 @@ class OnnxRuntime(Session):
         }
         if choice.name != CPU:
             self.effective.update(providers.effective(self.session, choice, job))
+            if providers.simulated(choice):
+                self.boundary = SIMULATED
 
     @functools.cached_property
     def precision(self) -> wire.Precision:  # type: ignore[override]

@@ -30,6 +30,8 @@ COPIES = "Memcpy"
 """Nodes that ONNX Runtime adds between providers."""
 NAMED = 5
 TAKES = "whichpu analyze tells what a unit takes; set= gives the provider's own options"
+MENDS = {"soc_model is not specified": "name the chip: arch=73,soc=43 is a Snapdragon 8 Gen 2"}
+"""What to try, by words of a provider (QNN 2.7.0)."""
 LIBRARY_MISSING = ("Failed to load library", "Please install")
 ERROR = re.compile(r"\[[EF]:onnxruntime:")
 NEEDS = re.compile(r"Require (.+?)\. Please install")
@@ -113,7 +115,8 @@ def refusal(choice: providers.Chosen, problem: Exception, log: List[str]) -> Ref
     said = [words_of(line) for line in log if ERROR.search(line)][:1]
     words = "; ".join(dict.fromkeys([words_of(str(problem))] + said))
     missing = any(sign in str(problem) + "".join(log) for sign in LIBRARY_MISSING)
-    return Refused("%s: %s" % (choice.name, words), choice.provider.install if missing else None)
+    mend = next((remedy for sign, remedy in MENDS.items() if sign in str(problem)), None)
+    return Refused("%s: %s" % (choice.name, words), choice.provider.install if missing else mend)
 
 
 def nodes_of_profile(events: List[Dict[str, Any]]) -> List[Node]:

@@ -24,7 +24,7 @@ from typing import Any, Callable, Dict, List, NoReturn, Optional, Tuple
 import numpy
 
 from .. import wire
-from . import Arrays, Refused, Session, WhyNot
+from . import SIMULATED, Arrays, Refused, Session, WhyNot
 from .hearing import heard
 from .rknn_file import RknnFile, Tensor, read
 
@@ -51,7 +51,6 @@ ALIKE = (("rk3566", "rk3568"), ("rk3588", "rk3588s"))
 """Chips of one NPU: a file for the one runs on the other (rknn-toolkit-lite2 2.5.0, cpu_npu_mapper.yml)."""
 COMPATIBLE = "/proc/device-tree/compatible"
 """What the board is; the toolkits read it too."""
-SIMULATED = "simulated"
 FILE, LAYERS = "model.rknn", "layers.json"
 COLOUR = re.compile("\x1b\\[[0-9;]*m")
 ROW = re.compile(r"D RKNN: \[[\d:.]+\] \d+ +(\S+) +\S+ +(NPU|CPU|GPU) +.*?\S+?:(.*\S)")
