@@ -407,13 +407,13 @@ class EngineInspector:
     def get_engine_information(self, format):
         assert format == LayerInformationFormat.JSON
         told = json.dumps({"Layers": self._plan["layers"], "Bindings": []})
-        hidden = self._plan["shapes"] and self.execution_context is None
+        hidden = self._plan["shapes"] and not getattr(self.execution_context, "_shapes", None)
         return re.sub('"(Float|Half)"', '"N/A due to dynamic shapes"', told) if hidden else told
 
 
 class IExecutionContext:
     def __init__(self, engine):
-        self._engine, self._shapes, self._addresses = engine, dict(engine._plan["shapes"]), {}
+        self._engine, self._shapes, self._addresses = engine, {}, {}
         self._library, self._call = _cudart(), CALL(lambda _: self._run())
         self.nvtx_verbosity = None
 
@@ -426,8 +426,15 @@ class IExecutionContext:
         return tuple(size if isinstance(size, int) else batch for size in node.shape)
 
     def set_input_shape(self, name, shape):
+        return self._set_shape(name, shape)
+
+    def _set_shape(self, name, shape):
+        """Until it is called a dynamic size is -1."""
         fixed = self._engine._plan["shapes"].get(name, self._engine._nodes[name].shape)
-        return list(fixed) == list(shape)
+        if list(fixed) != list(shape):
+            return False
+        self._shapes[name] = list(shape)
+        return True
 
     def set_tensor_address(self, name, memory):
         self._addresses[name] = memory
@@ -441,7 +448,7 @@ class IExecutionContext:
         return self.get_tensor_shape(list(self._engine._nodes)[binding])
 
     def set_binding_shape(self, binding, shape):
-        return self.set_input_shape(list(self._engine._nodes)[binding], shape)
+        return self._set_shape(list(self._engine._nodes)[binding], shape)
 
     def execute_async_v2(self, bindings, stream_handle, input_consumed=None):
         self._addresses = dict(zip(self._engine._nodes, bindings, strict=True))
