@@ -364,8 +364,8 @@ class Placement:
     """Where a loaded model's operators run. ``units`` counts them by unit (``{"cuda": 60, "cpu": 3}``) as the runtime
     does, after its own fusing; ``asked`` is the unit of the target; ``by`` is what told.
 
-    Where nothing tells, ``unknown`` says why, and ``units`` is empty; ``elsewhere`` then names units that some operators
-    are known to run on (0: nobody tells how many).
+    Where nothing tells, ``unknown`` says why, and ``units`` is empty; ``elsewhere`` then names units that some
+    operators are known to run on (0: nobody tells how many).
     """
 
     asked: str
