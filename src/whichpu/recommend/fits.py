@@ -31,7 +31,7 @@ def fit(entry: Entry, limit: Limit) -> Fit:
 def absence(entry: Entry, metric: str) -> str:
     """Why a contender doesn't have a figure."""
     says = METRICS[metric].says if metric in METRICS else metric.removeprefix("score:")
-    return entry.absent.get(metric) or f"the file holds no {says}"
+    return (entry.absent.get(metric) or f"the file holds no {says}").rstrip(".")
 
 
 def fits(entry: Entry, limits: Sequence[Limit]) -> list[Fit]:

@@ -197,6 +197,10 @@ def no_option(target: str, name: str, known: Iterable[str]) -> Refused:
     return Refused("%s has no option %r; it takes: %s" % (target, name, takes), remedy)
 
 
+OWN = " (in an environment of its own, which python= then names)"
+"""Beside a command that installs what does not get on with other runtimes' packages."""
+
+
 def not_installed(module: str, packages: str) -> Optional[WhyNot]:
     """A :class:`WhyNot` when ``module`` can't be found; looks, but does not import."""
     if importlib.util.find_spec(module) is not None:

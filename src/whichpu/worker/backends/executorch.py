@@ -18,7 +18,7 @@ from typing import Any, Callable, Dict, List, Optional
 import numpy
 
 from .. import wire
-from . import Arrays, FellBack, Refused, Session, WhyNot, compiling, executorch_program, not_installed
+from . import OWN, Arrays, FellBack, Refused, Session, WhyNot, compiling, executorch_program, not_installed
 
 FORMATS = ("pte", "pt2")
 BUILDS = ("pt2",)
@@ -33,7 +33,7 @@ TYPES = ("uint8", "int8", "int16", "int32", "int64", "float16", "float32", "floa
 
 
 def why_not() -> Optional[WhyNot]:
-    return not_installed("executorch", "executorch") or not_installed("torch", "executorch torch")
+    return not_installed("executorch", "executorch" + OWN) or not_installed("torch", "executorch torch")
 
 
 def versions() -> Dict[str, str]:

@@ -19,7 +19,7 @@ from typing import Any, Callable, Dict, List, Optional, Tuple
 import numpy
 
 from .. import wire
-from . import Arrays, Refused, Session, WhyNot, compiling, not_installed
+from . import OWN, Arrays, Refused, Session, WhyNot, compiling, not_installed
 
 FORMATS = ("vmfb", "onnx")
 BUILDS = ("onnx",)
@@ -58,7 +58,7 @@ SAID = (  # what the runtime prints, and what it means
 
 
 def why_not() -> Optional[WhyNot]:
-    return not_installed("iree", RUNTIME) or not_installed("iree.runtime", RUNTIME)
+    return not_installed("iree", RUNTIME + OWN) or not_installed("iree.runtime", RUNTIME)
 
 
 def versions() -> Dict[str, str]:

@@ -24,7 +24,7 @@ from typing import Any, Callable, Dict, List, NoReturn, Optional, Tuple
 import numpy
 
 from .. import wire
-from . import SIMULATED, Arrays, Refused, Session, WhyNot
+from . import OWN, SIMULATED, Arrays, Refused, Session, WhyNot
 from .hearing import heard
 from .rknn_file import RknnFile, Tensor, read
 
@@ -65,7 +65,8 @@ def why_not() -> Optional[WhyNot]:
     board = platform.machine() in ("aarch64", "armv7l")
     package = PACKAGES["rknnlite" if board else "rknn"]
     where = "which runs models on the board" if board else "which simulates and builds them"
-    return WhyNot("the Python package %r, %s, is not installed" % (package, where), "pip install %s" % package)
+    remedy = "pip install %s%s" % (package, "" if board else OWN)
+    return WhyNot("the Python package %r, %s, is not installed" % (package, where), remedy)
 
 
 def versions() -> Dict[str, str]:

@@ -17,7 +17,7 @@ from typing import Any, Callable, Dict, List, Optional, Tuple
 import numpy
 
 from .. import wire
-from . import Arrays, Refused, Session, WhyNot, compiling, not_installed
+from . import OWN, Arrays, Refused, Session, WhyNot, compiling, not_installed
 
 FORMATS = ("onnx", "tflite")
 BUILDS = ("onnx", "tflite")
@@ -32,7 +32,7 @@ LIBRARY = "model.so"
 
 
 def why_not() -> Optional[WhyNot]:
-    return not_installed("tvm", "apache-tvm onnx")
+    return not_installed("tvm", "apache-tvm onnx" + OWN)
 
 
 def versions() -> Dict[str, str]:
