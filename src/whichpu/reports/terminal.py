@@ -110,8 +110,8 @@ def _evidence(rows: Sequence[Comparison]) -> list[Column]:
 
 
 def devices(targets: Sequence[dict[str, object]], screen: Console) -> None:
-    """Print what can run here, and for the rest why not and the one command that would change it."""
-    told = [_device(entry) for entry in targets]
+    """Print what can run here, then for the rest why not and the one command that would change it."""
+    told = [_device(entry) for entry in sorted(targets, key=lambda entry: not entry["usable"])]
     headings = ("target", "usable", "precisions", "versions", "notes, or why not", "try")
     columns = [Column(name, [row[at] for row in told], folds=True) for at, name in enumerate(headings)]
     names = columns[0]._replace(least_of_names=NAME_LEAST)
