@@ -99,6 +99,11 @@ def asked(folder, jobs, says=None, standin=STANDIN, **variables):
 
 def test_the_whole_path_on_a_cuda_build(tmp_path):
     (fp32, fp16), description = asked(tmp_path, [("cuda", "fp32"), ("cuda-fp16", "default")], {"on_cpu": ["Sigmoid"]})
+    (declined,), _ = asked(tmp_path, [("cuda", "fp32")], {"on_cpu": ["Sigmoid"], "declines": ["ReLU"]})
+    (elsewhere,) = declined[0]["placement"]["elsewhere"]
+    assert elsewhere["kinds"] == {"ReLU": 1, "Sigmoid": 1} and elsewhere["reason"].endswith("or not as they are set")
+    (nothing,), _ = asked(tmp_path, [("cuda", "fp32")], {"declines": ["MatMul", "ReLU", "Sigmoid", "Identity"]})
+    assert nothing[0]["failure"]["kind"] == "fallback" and "all 5 layers" in nothing[0]["failure"]["message"]
     opened, bound, measured, parts = fp32
     assert opened["placement"]["asked"] == "cuda" and opened["placement"]["units"]["cpu"] == 1
     assert opened["placement"]["elsewhere"][0]["kinds"] == {"Sigmoid": 1}

@@ -2,8 +2,9 @@
 
 OpenCV tells it in two ways, both to be asked for before it starts: on CUDA its log names each layer without CUDA code
 (net_impl.cpp, op_cuda.cpp: at level INFO), and its trace (``OPENCV_TRACE``) names the CPU functions that ran inside a
-layer, which is how an OpenCL layer that took its CPU code shows. A process of its own, because both cost time, and
-because the first inference, which compiles kernels, must stay the first one in the process that measures.
+layer, which is how an OpenCL layer that took its CPU code shows, and a CUDA layer that declined without a word (there
+the layer's own function runs on the CPU only: net_impl.cpp, forwardLayer). A process of its own, because both cost
+time, and because the first inference, which compiles kernels, must stay the first one in the process that measures.
 """
 
 from __future__ import annotations
@@ -47,13 +48,14 @@ def look(job: wire.Open) -> wire.Placement:
     """Raises :class:`FellBack` where OpenCV puts the whole network on the CPU."""
     with tempfile.TemporaryDirectory() as folder:
         trace = os.path.join(folder, "trace")
-        told = _run(job, dict(TRACE, OPENCV_TRACE_LOCATION=trace) if job.device.startswith("opencl") else {})
+        traced = job.device.startswith(("cuda", "opencl"))
+        told = _run(job, dict(TRACE, OPENCV_TRACE_LOCATION=trace) if traced else {})
         if isinstance(told, str):
             return wire.Placement(job.device, unknown="the inference to look at failed: %s" % told)
         log, layers = told
         refuse_fallen_back(job, log)
         if job.device.startswith("cuda"):
-            return by_log(job.device, layers, log)
+            return by_log(job.device, layers, log, _lines(trace + ".txt"), _lines(trace + "-000.txt"))
         if job.device.startswith("opencl"):
             return by_trace(job.device, layers, _lines(trace + ".txt"), _lines(trace + "-000.txt"))
     return wire.Placement(job.device, unknown="OpenCV doesn't tell which layers OpenVINO took")
@@ -69,11 +71,21 @@ def refuse_fallen_back(job: wire.Open, log: Sequence[str]) -> None:
             raise FellBack("OpenCV computes in fp32, not in fp16: %s" % PREFIX.sub("", line))
 
 
-def by_log(device: str, layers: Layers, log: Sequence[str]) -> wire.Placement:
-    """Layers that the log names, fused ones left out."""
+def by_log(
+    device: str, layers: Layers, log: Sequence[str], places: Sequence[str] = (), events: Sequence[str] = ()
+) -> wire.Placement:
+    """Layers that the log names, fused ones left out; and those that no log names, where there is a trace: a layer that
+    has CUDA code may still decline (its ``initCUDA`` gives nothing), and then its CPU code runs."""
+    by = "OpenCV's log of layers without CUDA code"
     named = {found.group(1) for found in map(ON_CPU.search, log) if found}
-    away = [layer for layer in layers if layer[2] and layer[0] in named]
-    return _placement(device, layers, away, "OpenCV's log of layers without CUDA code", NO_CUDA_CODE)
+    seen = layers_in_trace(places, events, own=True)[1:]  # without the input layer
+    silent = set()
+    if len(seen) >= len(layers):
+        by += ", and its trace of one inference"
+        silent = {layer[0] for layer, inside in zip(layers, seen) if any("::forward(" in each for each in inside)}
+    away = [layer for layer in layers if layer[2] and layer[0] in named | silent]
+    declined = any(layer[0] not in named for layer in away)
+    return _placement(device, layers, away, by, NO_CUDA_CODE + (", or not as they are set" if declined else ""))
 
 
 def by_trace(device: str, layers: Layers, places: Sequence[str], events: Sequence[str]) -> wire.Placement:
@@ -85,8 +97,8 @@ def by_trace(device: str, layers: Layers, places: Sequence[str], events: Sequenc
     return _placement(device, layers, away, "OpenCV's trace of one inference: functions of the CPU", TOOK_CPU_CODE)
 
 
-def layers_in_trace(places: Sequence[str], events: Sequence[str]) -> List[List[str]]:
-    """For each layer of the last inference, in order, the functions that ran beneath its own.
+def layers_in_trace(places: Sequence[str], events: Sequence[str], own: bool = False) -> List[List[str]]:
+    """For each layer of the last inference, in order, the functions that ran beneath its own; with ``own`` that too.
 
     Lines are ``l,PLACE,"file",line,"function",flags`` in the one file, and ``b,thread,time,PLACE,region`` and
     ``e,...`` in the other (opencv modules/core/src/trace.cpp, format 1.0).
@@ -105,7 +117,7 @@ def layers_in_trace(places: Sequence[str], events: Sequence[str]) -> List[List[s
             found = []
         elif "::forwardLayer(" in name:
             found.append([])
-        elif found and len(stack) >= 2 and any("::forwardLayer(" in above for above in stack[:-1]):
+        elif found and any("::forwardLayer(" in above for above in (stack if own else stack[:-1])):
             found[-1].append(name)
         stack.append(name)
     return found
@@ -122,6 +134,8 @@ def _placement(device: str, layers: Layers, away: Layers, by: str, reason: str) 
     kinds: Dict[str, int] = {}
     for _, kind, _ in away:
         kinds[kind] = kinds.get(kind, 0) + 1
+    if len(away) == ran:
+        raise FellBack("OpenCV runs all %d layers of this model on the CPU, not on %s: %s" % (ran, device, reason))
     units = {device: ran - len(away), CPU: len(away)}
     names = [name for name, _, _ in away[:NAMED]]
     return wire.Placement(device, units, by, [wire.Elsewhere(CPU, len(away), kinds, reason, names)])

@@ -9,6 +9,7 @@ lines and what falls back silently are those of modules/dnn/src/net_impl.cpp, ne
 ``compatible``  was it built for this GPU (true)
 ``fp16``        has the GPU fp16 (true)
 ``on_cpu``      layer types without CUDA code ([])
+``declines``    layer types whose CUDA code declines, of which no log tells ([])
 ``quantized``   is every network quantised (false)
 """
 
@@ -19,9 +20,11 @@ import sys
 import types
 from pathlib import Path
 
-SAYS = {"built": True, "devices": 1, "compatible": True, "fp16": True, "on_cpu": [], "quantized": False}
+SAYS = {"built": True, "devices": 1, "compatible": True, "fp16": True, "on_cpu": [], "declines": [], "quantized": False}
 SAYS.update(json.loads(os.environ.get("WHICHPU_STANDIN_CV2", "{}")))
 HERE = Path(__file__).resolve().parent.parent
+TRACE = os.environ.pop("OPENCV_TRACE_LOCATION", None) if os.environ.pop("OPENCV_TRACE", None) else None
+"""The installed one would trace its own layers, which all run on the CPU."""
 
 
 def _the_installed_one():
@@ -64,6 +67,22 @@ def _set_log_level(logLevel):
     return before
 
 
+def _trace(kinds):
+    """One inference as modules/core/src/trace.cpp writes it: a layer's own ``forward`` is called on the CPU only."""
+    names = (
+        "Net::Impl::forwardToLayer(LayerData&)",
+        "Net::Impl::forwardLayer(LayerData&)",
+        "LayerImpl::forward(Input)",
+    )
+    rows = [f'l,{place},"net_impl.cpp",1,"void cv::dnn::{name}",0x1' for place, name in enumerate(names, 1)]
+    Path(TRACE + ".txt").write_text("\n".join(rows), encoding="utf-8")
+    inside = [["b,0,1,3,1", "e,0,1,3,1"] if kind in SAYS["on_cpu"] + SAYS["declines"] else [] for kind in kinds]
+    layers = [["b,0,1,2,1", *lines, "e,0,1,2,1"] for lines in [[], *inside]]
+    events = ["b,0,1,1,1", *[line for lines in layers for line in lines], "e,0,1,1,1"]
+    with Path(TRACE + "-000.txt").open("a", encoding="utf-8") as file:
+        file.write("\n".join(events) + "\n")
+
+
 class Net:
     def __init__(self, net):
         self._net, self._backend, self._target, self._told = net, 0, 0, False
@@ -92,6 +111,8 @@ class Net:
     def forward(self, outBlobNames, outputBlobs=None):
         if not self._told:
             self._set_up()
+        if TRACE is not None:
+            _trace([self._net.getLayer(name).type for name in self._net.getLayerNames()])
         return self._net.forward(outBlobNames)
 
     def _set_up(self):
