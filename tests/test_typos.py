@@ -1,6 +1,7 @@
 """What is mistyped is answered with what it was near to."""
 
 import io
+import pathlib
 
 import pytest
 from rich.console import Console
@@ -12,6 +13,7 @@ from whichpu.commands.defaults import of_run
 from whichpu.commands.run import run
 from whichpu.errors import UserError
 from whichpu.reports import boards
+from whichpu.results.anything import opened, refuse_joint
 from whichpu.worker.backends import no_option
 
 
@@ -55,3 +57,11 @@ def test_a_board_that_is_not_reached_stands_below_the_table():
     text = stream.getvalue()
     assert "gone (me@gone): not reached: no host is called me@gone\n  Try: see your ssh config\n" in text
     assert "nothing yet: whichpu devices --board pi5" in text and text.index("pi5") < text.index("gone")
+
+
+def test_contenders_at_once_are_not_compared():
+    files = opened([pathlib.Path(__file__).parent / "golden" / "together-1.json"])
+    with pytest.raises(UserError, match=r"together-1\.json tells what contenders did at once") as trouble:
+        refuse_joint(files)
+    assert "whichpu show" in trouble.value.remedy
+    refuse_joint([])

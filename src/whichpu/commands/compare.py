@@ -42,6 +42,7 @@ def compare(
     from whichpu.results.schema import Campaign
 
     files = anything.opened(results)
+    anything.refuse_joint(files)
     said = _said(files, language) if prose else None
     ours = [(file.name, file.content) for file in files if isinstance(file.content, Campaign)]
     fleet = any(is_fleet(path) for path in results)  # machines against each other: by their intervals

@@ -64,6 +64,7 @@ def recommend(
     from whichpu.results import anything
 
     files = anything.opened(results)
+    anything.refuse_joint(files)
     if assign is not None:
         _assign(files, assign, language, as_json)
         return

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from whichpu.errors import UserError
 from whichpu.results import fleet, reported, scenarios, store, together
 from whichpu.results.entries import Entry
 from whichpu.results.entries_of import entries_of, entries_of_scenario
@@ -54,6 +55,15 @@ def opened(paths: Sequence[Path]) -> list[File]:
 def entries(paths: Sequence[Path]) -> list[Entry]:
     """The contenders of all files. Raises :class:`UserError`."""
     return [entry for file in opened(paths) for entry in file.entries]
+
+
+def refuse_joint(files: Sequence[File]) -> None:
+    """Raises :class:`UserError` where all files hold contenders at once, of which nothing can be compared."""
+    if files and all(isinstance(file.content, TogetherRun) for file in files):
+        raise UserError(
+            f"{files[0].name} tells what contenders did at once, which is no figure of one alone",
+            "`whichpu show` and `whichpu report` take it; compare campaigns of `whichpu run`",
+        )
 
 
 def campaigns(files: Sequence[File]) -> dict[str, Campaign]:
