@@ -13,7 +13,7 @@ import time
 from typing import Any, Callable, Dict, List, Optional
 
 from .. import parts, wire
-from . import Refused
+from . import FellBack, Refused
 
 KEYS = {"cuda": "CUDA", "xpu": "XPU", "mps": "MPS"}
 """The dispatcher's name of each accelerator."""
@@ -107,6 +107,7 @@ def placement(program: Any, name: str) -> Optional[wire.Placement]:
     """By the program's own operators, before Inductor fuses them; ``None`` on the CPU.
 
     On the CPU run those whose values lie there, and, where PyTorch falls back, those without a kernel for the device.
+    Raises :class:`FellBack` where these are all.
     """
     if name == "cpu":
         return None
@@ -116,7 +117,11 @@ def placement(program: Any, name: str) -> Optional[wire.Placement]:
     reasons = {node.name: _why_on_cpu(node, name) for node in nodes}
     units = {name: sum(1 for reason in reasons.values() if reason is None)}
     elsewhere = []
-    for reason in sorted({text for text in reasons.values() if text}):
+    words = sorted({text for text in reasons.values() if text})
+    if words and not units[name]:
+        told = "PyTorch would run all %d operators on the CPU, not on %s: %s" % (len(nodes), name, "; ".join(words))
+        raise FellBack(told, "write the target as torch:cpu")
+    for reason in words:
         group = [node for node in nodes if reasons[node.name] == reason]
         kinds: Dict[str, int] = {}
         for node in group:
