@@ -14,6 +14,8 @@ from whichpu.commands.run import run
 from whichpu.errors import UserError
 from whichpu.reports import boards
 from whichpu.results.anything import opened, refuse_joint
+from whichpu.targets.board import Board
+from whichpu.targets.inventory import BoardEntry
 from whichpu.worker.backends import no_option
 
 
@@ -65,3 +67,16 @@ def test_contenders_at_once_are_not_compared():
         refuse_joint(files)
     assert "whichpu show" in trouble.value.remedy
     refuse_joint([])
+
+
+@pytest.mark.parametrize(
+    ("python", "interpreter"),
+    [
+        ("python3", "python3"),
+        ("/usr/bin/python3.11", "/usr/bin/python3.11"),
+        ("~/hailo", "~/hailo/bin/python"),
+        ("~/.venv-python/", "~/.venv-python/bin/python"),
+    ],
+)
+def test_a_remedy_for_a_board_names_an_interpreter_that_can_be_typed(python, interpreter):
+    assert Board("pi5", BoardEntry(host="pi", python=python)).python == interpreter

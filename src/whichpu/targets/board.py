@@ -50,7 +50,7 @@ class Board(Talk):
     def __init__(self, name: str, entry: BoardEntry, tell: Callable[[str], None] = lambda words: None) -> None:
         """``tell`` hears what takes its time."""
         super().__init__(name, tell)
-        self.python: str | None = entry.python
+        self.python: str | None = entry.interpreter
         self.entry = entry
         self.purpose = "a campaign"
         self.hashes: dict[tuple[str, int, int], str] = {}

@@ -19,8 +19,9 @@ from __future__ import annotations
 import difflib
 import math
 import os
+import re
 import tomllib
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import msgspec
@@ -30,6 +31,7 @@ from whichpu.errors import UserError
 NAME = "whichpu.toml"
 NAMED = "WHICHPU_TOML"
 """The environment variable that names the file."""
+INTERPRETER = re.compile(r"(python|pypy)[\d.]*(\.exe)?$")
 
 
 class BoardEntry(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
@@ -44,6 +46,12 @@ class BoardEntry(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_field
     ssh: list[str] = []
     patience_s: float = 300.0
     """How long a lost link is tried again."""
+
+    @property
+    def interpreter(self) -> str:
+        """``python``, or by its name the interpreter in the environment that it names."""
+        folder = PurePosixPath(self.python)
+        return self.python if INTERPRETER.match(folder.name) else str(folder / "bin" / "python")
 
 
 class Inventory(msgspec.Struct, kw_only=True):
