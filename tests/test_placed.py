@@ -70,3 +70,9 @@ def test_a_fallback_stands_before_doubts_of_the_machine(campaign):
     doubts = [line.strip().split(" (")[0] for line in text.split("\nDoubts\n")[1].splitlines() if line.startswith("  ")]
     kinds = [line for line in doubts if ":" not in line]
     assert "fallback" in kinds[:2]
+
+
+def test_what_was_refused_for_its_fallback_is_told_once(campaign):
+    first = campaign.results[0]
+    first.placement, first.fell_back = PARTLY, True
+    assert "fallback" not in {doubt.kind for row in summarize(campaign) for doubt in row.doubts}

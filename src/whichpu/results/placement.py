@@ -23,8 +23,8 @@ def in_words(placement: Placement | None) -> str:
 
 
 def placement_doubts(result: Result) -> list[Doubt]:
-    """Operators elsewhere, or nothing known of an accelerator."""
-    return doubts_of_placement(result.placement)
+    """Operators elsewhere, or nothing known of an accelerator; none where that is why it was refused."""
+    return [] if result.fell_back else doubts_of_placement(result.placement)
 
 
 def doubts_of_placement(placement: Placement | None) -> list[Doubt]:
