@@ -167,7 +167,9 @@ def test_a_damaged_sibling_is_named_and_can_be_left_out(inside: Inside, models: 
 
 
 def test_no_runtime_for_the_form(inside: Inside) -> None:
-    sentence(inside("run", STOCK / "gru.tflite", *ORT, *NULL, *SHORT, "--no-siblings"), "no runtime that was asked for takes")
+    sentence(
+        inside("run", STOCK / "gru.tflite", *ORT, *NULL, *SHORT, "--no-siblings"), "no runtime that was asked for takes"
+    )
 
 
 # ---------------------------------------------------------------- models that a runtime refuses
