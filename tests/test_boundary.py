@@ -27,7 +27,16 @@ from whichpu.tasks import BadSample
 from whichpu.tasks import load as load_task
 from whichpu.worker import native, wire
 from whichpu.worker import parts as told
-from whichpu.worker.backends import NATIVE, NO_PARTS, Refused, load, load_native, null, onnxruntime
+from whichpu.worker.backends import (
+    NATIVE,
+    NO_PARTS,
+    Refused,
+    load,
+    load_native,
+    null,
+    onnxruntime,
+    onnxruntime_providers,
+)
 from whichpu.worker.backends.onnxruntime_parts import Run, runs
 from whichpu.worker.backends.openvino_parts import mean_of
 
@@ -114,11 +123,12 @@ def test_a_move_that_is_no_time_is_refused(models):
 def test_a_provider_with_its_own_memory_gets_its_inputs_in_each_inference(models, monkeypatch):
     pytest.importorskip("onnxruntime")
     job = wire.Open("onnxruntime", "cpu", str(models.mlp), "onnx", inputs=[wire.TensorSpec("x", "float32", [1, 16])])
-    opened = onnxruntime.OnnxRuntime(job, "CPUExecutionProvider")
+    opened = onnxruntime.open(job)
     sample = [np.linspace(-1, 1, 16, dtype=np.float32).reshape(1, 16)]
     opened.bind(sample)()
     expected = opened.read()[0]
-    opened.moves = True  # as for any provider but the CPU's
+    provider = opened.choice.provider._replace(memory=onnxruntime_providers.BOUND)  # one with memory of its own
+    opened.choice = opened.choice._replace(provider=provider)
     bound = []
     bind = opened._bind_inputs
     monkeypatch.setattr(opened, "_bind_inputs", lambda: bound.append(bind()))

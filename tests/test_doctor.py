@@ -210,7 +210,7 @@ def test_noise_that_was_not_measured_says_why():
 
 
 def test_the_command_prints_json(monkeypatch, told):
-    monkeypatch.setattr(gathering, "examine", lambda cpus: examination(noise=None))
+    monkeypatch.setattr(gathering, "examine", lambda cpus, place: examination(noise=None))
     ran = told("doctor", "--json")
     assert ran.status == 0
     assert set(json.loads(ran.out)) == set(Examination.__struct_fields__)

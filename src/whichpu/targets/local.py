@@ -47,13 +47,18 @@ def start(
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=stderr,
-            env={**os.environ, **QUIET, "OMP_NUM_THREADS": str(threads), "WHICHPU_WORKER": where},
+            env={**os.environ, **QUIET, **_own(), "OMP_NUM_THREADS": str(threads), "WHICHPU_WORKER": where},
             start_new_session=True,  # Ctrl-C reaches the host alone, which then ends its workers
         )
     except OSError as problem:
         stderr.close()
         raise WorkerTrouble("refused", f"{python or sys.executable} does not start: {problem}") from problem
     return Link(LocalProcess(process, stderr), where, timeout_s)
+
+
+def _own() -> dict[str, str]:
+    """Where PoCL, an OpenCL driver, keeps its kernels: else below the user's home, when it is only looked for."""
+    return {"POCL_CACHE_DIR": str(bundle.writable_cache() / "pocl")}
 
 
 class LocalProcess:

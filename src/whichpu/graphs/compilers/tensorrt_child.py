@@ -21,12 +21,14 @@ def main(model_file: str, precision: str, answer_file: str) -> None:
 def asked(trt: Any, model_file: str, precision: str) -> dict[str, Any]:
     """The version, and either layers or the words of a refusal."""
     said: list[str] = []
-    builder = trt.Builder(logger(trt, said))
+    keeper = logger(trt, said)
+    trt.init_libnvinfer_plugins(keeper, "")  # TensorRT 8 reads some operators (InstanceNormalization) by plug-ins alone
+    builder = trt.Builder(keeper)
     found: dict[str, Any] = {"version": trt.__version__, "cores": builder.num_DLA_cores}
     if not builder.num_DLA_cores:
         return found
     network = builder.create_network(flags(trt))
-    parser = trt.OnnxParser(network, logger(trt, said))
+    parser = trt.OnnxParser(network, keeper)
     if not parser.parse_from_file(model_file):
         found["refused"] = "; ".join(parser.get_error(index).desc() for index in range(parser.num_errors))
         return found

@@ -34,7 +34,8 @@ EDGES = ("const",)
 
 def why_not() -> Optional[WhyNot]:
     if SYSTEM != "darwin":
-        return WhyNot("Core ML runs on macOS alone, and this is %s" % platform.system(), None)
+        words = "Core ML runs on macOS alone, and this is %s" % platform.system()
+        return WhyNot(words, "measure it on a Mac that has coremltools")
     return not_installed("coremltools", "coremltools")
 
 
