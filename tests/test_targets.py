@@ -1,5 +1,6 @@
 """A target's text, read and written."""
 
+import subprocess
 import sys
 
 import pytest
@@ -8,6 +9,12 @@ from hypothesis import strategies as st
 
 from whichpu.errors import UserError
 from whichpu.targets.target import Target, parse
+from whichpu.worker import wire
+
+RUNTIMES = (
+    "onnxruntime", "openvino", "cv2", "torch", "ai_edge_litert.interpreter", "ncnn", "MNN", "tvm", "iree.runtime",
+    "executorch", "rknn", "rknnlite", "coremltools", "mxnet", "hailo_platform", "tensorrt",
+)  # fmt: skip
 
 word = st.from_regex(r"[A-Za-z0-9_.-]+", fullmatch=True)
 
@@ -24,9 +31,10 @@ word = st.from_regex(r"[A-Za-z0-9_.-]+", fullmatch=True)
         st.from_regex(r"[a-z0-9./]{1,8}", fullmatch=True),
         max_size=3,
     ),
+    board=st.none() | word,
 )
-def test_what_is_written_is_read_back(backend, device, precision, threads, options):
-    target = Target(backend=backend, device=device, precision=precision, threads=threads, options=options)
+def test_what_is_written_is_read_back(backend, device, precision, threads, options, board):
+    target = Target(backend=backend, device=device, precision=precision, threads=threads, options=options, board=board)
     assert parse(str(target)) == (None, target)
     assert parse(f"a name={target}") == ("a name", target)
 
@@ -83,3 +91,23 @@ def test_a_worker_that_dies_after_its_answer_is_its_own_trouble():
         os.waitid(os.P_PID, link.pid, os.WEXITED | os.WNOWAIT)
         with pytest.raises(WorkerTrouble, match="SIGKILL"):
             link.freeze()
+
+
+def test_a_glance_imports_no_runtime_and_agrees_with_a_look():
+    code = (
+        "import sys\nfrom whichpu.worker import serve, wire\nfrom whichpu.worker.backends import BACKENDS\n"
+        "told = {one.backend for one in serve.glance(wire.Glance(list(BACKENDS))).absent}\n"
+        f"print(sorted(set(sys.modules) & set({RUNTIMES!r})))\n"
+        "print(all(serve.describe(wire.Describe(name)).why_not for name in told), 'null' in told)"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.splitlines()[0] == "[]"
+    assert ran.stdout.splitlines()[-1] == "True False"
+
+
+def test_a_backend_that_fails_at_a_glance_is_asked_alone(monkeypatch):
+    from whichpu.worker import serve
+    from whichpu.worker.backends import null
+
+    monkeypatch.setattr(null, "why_not", lambda: 1 / 0)
+    assert serve.glance(wire.Glance(["null"])).absent == []

@@ -21,6 +21,9 @@ from whichpu.worker import wire
 SIDE_BY_SIDE = 6
 """Workers that look at runtimes at the same time: a small board holds no more."""
 
+FEW = 3
+"""So many backends get a process each at once; more are glanced at first."""
+
 
 class Found(msgspec.Struct, kw_only=True):
     """A target, the contender's name, and what its backend says of itself."""
@@ -96,14 +99,35 @@ def describe_all(
 
     ``spare`` is a worker of this interpreter that has been asked nothing yet, and is one of them.
     """
-    found: dict[tuple[str, str | None], wire.Description] = {}
-    for at in range(0, len(pairs), SIDE_BY_SIDE):
+    found = _absent(pairs, timeout_s, spare, place)
+    present = [pair for pair in pairs if pair not in found]
+    for at in range(0, len(present), SIDE_BY_SIDE):
         with ExitStack() as workers:
             begun: dict[tuple[str, str | None], Link | WorkerTrouble] = {}
-            for pair in pairs[at : at + SIDE_BY_SIDE]:  # they import their runtimes side by side
+            for pair in present[at : at + SIDE_BY_SIDE]:  # they import their runtimes side by side
                 given, spare = (spare, None) if pair[1] is None else (None, spare)
                 begun[pair] = _begin(workers, *pair, timeout_s, given, place)
             found |= {pair: _description(*pair, worker, place) for pair, worker in begun.items()}
+    return {pair: found[pair] for pair in pairs}
+
+
+def _absent(
+    pairs: Sequence[tuple[str, str | None]], timeout_s: float, spare: Link | None, place: Place
+) -> dict[tuple[str, str | None], wire.Description]:
+    """Backends that one worker can tell are not there: each of them needs no process of its own."""
+    found: dict[tuple[str, str | None], wire.Description] = {}
+    for python in {python for _, python in pairs}:
+        backends = [backend for backend, of in pairs if of == python]
+        if len(backends) < FEW:
+            continue
+        try:
+            with ExitStack() as closing:
+                link = spare if python is None else None
+                link = link or closing.enter_context(place.start(python, timeout_s=timeout_s))
+                glanced = link.ask(wire.Glance(backends), wire.Glanced)
+        except WorkerTrouble:  # each backend's own worker tells
+            continue
+        found |= {(one.backend, python): _told(one, python, place) for one in glanced.absent}
     return found
 
 
@@ -261,6 +285,11 @@ def _description(
         return wire.Description(
             backend=backend, usable=False, why_not=str(trouble), remedy=trouble.remedy, formats=[], options={}
         )
+    return _told(description, python, place)
+
+
+def _told(description: wire.Description, python: str | None, place: Place) -> wire.Description:
+    """With the remedy for the interpreter that was asked."""
     remedy = remedy_in(python or place.python, description.remedy)
     there = place.name is not None and remedy != description.remedy
     description.remedy = f"on {place.name}: {remedy}" if there else remedy

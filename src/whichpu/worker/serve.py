@@ -72,6 +72,7 @@ class Worker:
         self.sampler: Optional[Sampler] = None
         self.handlers: Dict[type, Callable[[Any], Any]] = {
             wire.Describe: describe,
+            wire.Glance: glance,
             wire.Build: building.build,
             wire.Open: self.open,
             wire.Bind: self.bind,
@@ -226,21 +227,8 @@ class Worker:
 
 def describe(request: wire.Describe) -> wire.Description:
     """What the backend can do here; a runtime that is installed but broken is 'not usable', with its words."""
-    backend = load(request.backend)
-    found = wire.Description(
-        backend=request.backend,
-        usable=False,
-        why_not=None,
-        remedy=None,
-        formats=list(backend.FORMATS),
-        options=dict(backend.OPTIONS),
-        builds=list(getattr(backend, "BUILDS", ())),
-        run_options=list(getattr(backend, "RUN_OPTIONS", ())),
-        rare=getattr(backend, "RARE", False),
-    )
-    reason = backend.why_not()
-    if reason is not None:
-        found.why_not, found.remedy = reason
+    found, backend = _at_a_glance(request.backend), load(request.backend)
+    if found.why_not is not None:
         return found
     try:
         found.versions, found.offers = backend.versions(), backend.offers()
@@ -252,6 +240,36 @@ def describe(request: wire.Describe) -> wire.Description:
         found.why_not = "installed, but it does not start: %s: %s" % (type(problem).__name__, problem)
         found.remedy = "install it again in an environment of its own, and name that with python="
     return found
+
+
+def glance(request: wire.Glance) -> wire.Glanced:
+    """The backends that can't run here. One whose look fails is told of when it is asked alone."""
+    absent = []
+    for name in request.backends:
+        try:
+            found = _at_a_glance(name)
+        except Exception:
+            continue
+        if found.why_not is not None:
+            absent.append(found)
+    return wire.Glanced(absent)
+
+
+def _at_a_glance(name: str) -> wire.Description:
+    """What is known of a backend without its runtime, and why it can't run here, where that is so."""
+    backend = load(name)
+    reason = backend.why_not()
+    return wire.Description(
+        backend=name,
+        usable=False,
+        why_not=None if reason is None else reason.reason,
+        remedy=None if reason is None else reason.remedy,
+        formats=list(backend.FORMATS),
+        options=dict(backend.OPTIONS),
+        builds=list(getattr(backend, "BUILDS", ())),
+        run_options=list(getattr(backend, "RUN_OPTIONS", ())),
+        rare=getattr(backend, "RARE", False),
+    )
 
 
 def open_session(job: wire.Open) -> Session:

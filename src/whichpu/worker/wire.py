@@ -50,6 +50,13 @@ class Describe:
 
 
 @dataclass
+class Glance:
+    """Which of these can't run on this machine, as far as can be told without importing a runtime?"""
+
+    backends: List[str]
+
+
+@dataclass
 class Open:
     """Load a model. ``inputs`` are what the host knows of them (``None``: ask the runtime).
 
@@ -241,6 +248,7 @@ class Close:
 
 REQUESTS: Dict[str, Type[Any]] = {
     "describe": Describe,
+    "glance": Glance,
     "build": Build,
     "open": Open,
     "bind": Bind,
@@ -331,6 +339,13 @@ class Description:
     builds: List[str] = field(default_factory=list)
     run_options: List[str] = field(default_factory=list)
     rare: bool = False
+
+
+@dataclass
+class Glanced:
+    """Those that can't run; of the others nothing is known yet. The worker is as good as new."""
+
+    absent: List[Description]
 
 
 AS_IN_THE_GRAPH = "as in the graph"
