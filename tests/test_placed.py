@@ -76,3 +76,12 @@ def test_what_was_refused_for_its_fallback_is_told_once(campaign):
     first = campaign.results[0]
     first.placement, first.fell_back = PARTLY, True
     assert "fallback" not in {doubt.kind for row in summarize(campaign) for doubt in row.doubts}
+
+
+def test_a_provider_that_is_not_there_fails_on_fallback(cli, models):
+    on = ("--on", "onnxruntime:cuda", "--on", "null")
+    words = ("run", models.mlp, *on, "--rounds", 1, "--budget", "1s", "-o", "o.json")
+    ran = cli(*words, "--fail-on-fallback")
+    assert ran.status == 2
+    assert "has no provider for 'cuda'" in ran.out and "it would run all on the CPU" in ran.out
+    assert ran.err.strip() == "Fell back to another unit: onnxruntime:cuda."

@@ -11,7 +11,7 @@ import re
 from typing import Any, Callable, Dict, List, NamedTuple, Tuple
 
 from .. import wire
-from . import Refused, no_option, onnxbytes
+from . import FellBack, Refused, no_option, onnxbytes
 from . import onnxruntime_plugins as plugins
 from .hearing import heard
 
@@ -229,7 +229,10 @@ ON_CPU = Chosen(CPU, PROVIDERS["cpu"], {}, [])
 
 
 def chosen(job: wire.Open) -> Chosen:
-    """The provider that the job names, and its options. Raises :class:`Refused`."""
+    """The provider that the job names, and its options.
+
+    Raises :class:`Refused`; of a provider that is not there :class:`FellBack`.
+    """
     import onnxruntime
 
     check(job)
@@ -241,6 +244,8 @@ def chosen(job: wire.Open) -> Chosen:
     devices = plugins.plugged(job.device, known.module, job.options.get("library"))
     if not devices:
         words = "this ONNX Runtime has no provider for %r; it has: %s" % (job.device, ", ".join(here))
+        if job.device in PROVIDERS:  # asked for it by name, ONNX Runtime warns and runs all on the CPU
+            raise FellBack(words + "; by itself it would run all on the CPU", known.install or BUILD)
         raise Refused(words, known.install or BUILD)
     unit = job.options.get("unit", "htp" if job.device == "qnn" else "")
     return Chosen(str(devices[0].ep_name), known, _settings_of(known, job), plugins.of_unit(unit, devices))
